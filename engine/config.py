@@ -1,0 +1,91 @@
+"""Settings: frozen, checked when built, with a table of presets."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from engine.errors import ConfigError
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value}, expected {low} to {high}")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """How one session's pipeline runs.
+
+    Attributes:
+        size_px: side of the square picture.
+        lookahead_ms: future sound that the lips may see; adds as much latency.
+        seed: of head movement and blinks.
+        liveliness: factor on head movement, 0 (still) to 2.
+        backend: where networks run, see `engine.backends`.
+        steps: denoising steps of the render network; 0 is the geometric guide alone.
+        live: drop late pictures (a call) rather than draw every one (a file).
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    size_px: int = 512
+    lookahead_ms: int = 60
+    seed: int = 0
+    liveliness: float = 1.0
+    backend: str = "openvino"
+    steps: int = 0
+    live: bool = False
+
+    def __post_init__(self) -> None:
+        _check("size_px", self.size_px, 128, 1080)
+        if self.size_px % 16:
+            raise ConfigError(f"size_px is {self.size_px}, expected a multiple of 16")
+        _check("liveliness", self.liveliness, 0.0, 2.0)
+        _check("steps", self.steps, 0, 4)
+        _check("seed", self.seed, 0, 2**32 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """How the server runs.
+
+    Attributes:
+        host, port: where it listens.
+        max_sessions: calls at once; one more is answered 503.
+        video_kbps: starting bitrate of a call's video; congestion control moves it between
+            `min_video_kbps` and `max_video_kbps`.
+        probe: mark pictures whose sound holds a beep (for `bench latency` alone).
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    max_sessions: int = 2
+    video_kbps: int = 1200
+    min_video_kbps: int = 250
+    max_video_kbps: int = 2500
+    probe: bool = False
+
+    def __post_init__(self) -> None:
+        _check("port", self.port, 0, 65_535)
+        _check("max_sessions", self.max_sessions, 1, 1000)
+        _check("min_video_kbps", self.min_video_kbps, 50, self.max_video_kbps)
+        _check("video_kbps", self.video_kbps, self.min_video_kbps, self.max_video_kbps)
+
+
+PRESETS: dict[str, EngineConfig] = {
+    "lite": EngineConfig(),
+}
+
+
+def preset(name: str, **changes: Any) -> EngineConfig:
+    """Looks a preset up and changes single settings of it.
+
+    Raises:
+        ConfigError: no such preset, no such setting, or a value out of its range.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset {name!r} is unknown, expected one of {sorted(PRESETS)}")
+    known = {f.name for f in fields(EngineConfig)}
+    if unknown := sorted(set(changes) - known):
+        raise ConfigError(f"setting {unknown[0]!r} is unknown, expected one of {sorted(known)}")
+    return replace(PRESETS[name], **changes)

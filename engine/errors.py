@@ -1,0 +1,25 @@
+"""The errors a caller may meet. Each message names the offending value and the limit."""
+
+
+class VisavisError(Exception):
+    """Base of every error that Visavis raises on purpose."""
+
+
+class ConfigError(VisavisError, ValueError):
+    """A setting is unknown or out of its range."""
+
+
+class AvatarError(VisavisError, ValueError):
+    """An avatar is missing, or its file is damaged or of another version."""
+
+
+class MediaError(VisavisError, ValueError):
+    """A sound or video file cannot be read, or is longer than the limit."""
+
+
+class SignallingError(VisavisError, ValueError):
+    """An SDP offer cannot be answered."""
+
+
+class BackendError(VisavisError, RuntimeError):
+    """The backend that was asked for cannot run here."""

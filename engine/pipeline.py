@@ -1,0 +1,85 @@
+"""The pipeline: sound in, pictures with their sound out. The call and the file use this same one."""
+
+from functools import lru_cache
+
+from engine.audio import AudioStage
+from engine.avatar import Avatar
+from engine.composite import CompositeStage
+from engine.config import EngineConfig
+from engine.frames import FRAME_SAMPLES, AudioFrame, Motion, Pcm, Picture
+from engine.metrics import StageTimes
+from engine.motion import MotionStage
+from engine.mouth import MouthPainter
+from engine.render import RenderStage
+from engine.rig import Rig, build
+from engine.ring import RingBuffer
+from models import facemodel
+
+_RING_MS = 4000
+
+
+class Pipeline:
+    """One session's stages, in order: audio, motion, render, composite.
+
+    Picture i comes out as soon as the sound up to `i * 40 ms + lookahead_ms` has been pushed.
+
+    Args:
+        avatar: who speaks.
+        config: with `live`, of several pictures that are ready at once only the newest is drawn;
+            the others keep their sound and have no picture.
+
+    Attributes:
+        timings: recent times of each stage.
+    """
+
+    def __init__(self, avatar: Avatar, config: EngineConfig) -> None:
+        rig = _rig(avatar, config.size_px)
+        self.config = config
+        self.timings = StageTimes()
+        self._audio = AudioStage(config)
+        self._motion = MotionStage(config)
+        self._render = RenderStage(rig, MouthPainter(rig))
+        self._composite = CompositeStage(rig)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything heard and drawn; the next sound starts at pts 0."""
+        self._sound = RingBuffer(_RING_MS)
+        for stage in (self._audio, self._motion, self._render, self._composite):
+            stage.reset()
+
+    def push(self, pcm: Pcm) -> list[Picture]:
+        """Takes sound in order of its pts, gives the pictures that are now ready."""
+        self._sound.write(pcm)
+        with self.timings.measure("audio"):
+            frames = self._audio.push(pcm)
+        return self._pictures(frames)
+
+    def flush(self) -> list[Picture]:
+        """The pictures that still waited for future sound; silence stands in for it."""
+        return self._pictures(self._audio.flush())
+
+    def _pictures(self, frames: list[AudioFrame]) -> list[Picture]:
+        pictures = []
+        for frame in frames:
+            with self.timings.measure("motion"):
+                (motion,) = self._motion.push(frame)
+            late = self.config.live and frame is not frames[-1]
+            pictures.append(self._picture(frame, motion, late))
+        return pictures
+
+    def _picture(self, frame: AudioFrame, motion: Motion, late: bool) -> Picture:
+        pcm = self._sound.read(frame.index * FRAME_SAMPLES, FRAME_SAMPLES)
+        if late:
+            return Picture(frame.index, None, pcm, motion, frame.voice)
+        with self.timings.measure("render"):
+            (guided,) = self._render.push(motion)
+        with self.timings.measure("composite"):
+            (i420,) = self._composite.push(guided)
+        return Picture(frame.index, i420, pcm, motion, frame.voice)
+
+
+@lru_cache(maxsize=16)
+def _rig(avatar: Avatar, size_px: int) -> Rig:
+    """Made once for an avatar and a size, shared by all sessions: nothing in it changes."""
+    return build(avatar, size_px, facemodel.load())

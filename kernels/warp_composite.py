@@ -1,0 +1,61 @@
+"""Full-resolution warp of the portrait, and the patches that are laid over it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A window of the picture painted by something else than the warp.
+
+    Attributes:
+        x, y: its upper left corner in the picture.
+        rgb: (h, w, 3) uint8.
+        alpha: (h, w) uint8, how much of the warped picture it replaces.
+    """
+
+    x: int
+    y: int
+    rgb: U8
+    alpha: U8
+
+
+def warp(source: U8, flow: F32, base: F32) -> U8:
+    """Samples a picture along a backward flow, bilinearly.
+
+    Args:
+        source: (H', W', C) or (H', W') uint8, `scale` times the size of the picture to make.
+        flow: (H, W, 2) float32, where each pixel comes from relative to itself, in source pixels.
+        base: (H, W, 2) float32, each pixel's own place, in source pixels.
+
+    Returns:
+        (H, W, C) or (H, W) uint8.
+    """
+    places = cv2.add(flow, base)
+    return np.asarray(
+        cv2.remap(source, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        np.uint8,
+    )
+
+
+def lay_over(picture: U8, patch: Patch) -> None:
+    """Lays a patch over an (H, W, 3) uint8 picture, in place; what sticks out is cut off."""
+    height, width = picture.shape[:2]
+    top, left = max(patch.y, 0), max(patch.x, 0)
+    bottom = min(patch.y + patch.rgb.shape[0], height)
+    right = min(patch.x + patch.rgb.shape[1], width)
+    if top >= bottom or left >= right:
+        return
+    rows = slice(top - patch.y, bottom - patch.y)
+    columns = slice(left - patch.x, right - patch.x)
+    under = picture[top:bottom, left:right]
+    alpha = patch.alpha[rows, columns, None].astype(np.int32)
+    over = patch.rgb[rows, columns].astype(np.int32)
+    mixed = under * (255 - alpha) + over * alpha + 127
+    under[:] = mixed // 255

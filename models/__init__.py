@@ -1,0 +1,1 @@
+"""Networks, their training, and the shipped weights and avatars."""

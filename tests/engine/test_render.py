@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+
+from engine import topology as topo
+from engine.composite import CompositeStage
+from engine.frames import Motion, Pose
+from engine.mouth import MouthPainter
+from engine.render import Guided, RenderStage
+from engine.rig import Rig, build, rotation
+from models import facemodel
+from tests.engine.faces import plain_avatar
+
+FACE = facemodel.load()
+SHUT = np.zeros(FACE.size, np.float32)
+OPEN = np.eye(FACE.size, dtype=np.float32)[0] * 1.5
+
+
+@pytest.fixture(scope="module")
+def rig() -> Rig:
+    return build(plain_avatar(), 512, FACE)
+
+
+def guide(rig: Rig, motion: Motion) -> Guided:
+    (guided,) = RenderStage(rig, MouthPainter(rig)).push(motion)
+    return guided
+
+
+def test_rest_is_the_portrait_itself(rig: Rig) -> None:
+    guided = guide(rig, Motion(0, SHUT))
+    assert np.abs(guided.flow).max() < 1e-3
+    assert guided.patches == []
+    picture = CompositeStage(rig).picture(guided)
+    assert np.abs(picture.astype(int) - rig.source).max() <= 1
+
+
+def test_motion_moves_landmarks_and_picture_alike(rig: Rig) -> None:
+    motion = Motion(0, OPEN, Pose(yaw=0.1, pitch=-0.05, roll=0.08, x=0.02))
+    guided = guide(rig, motion)
+    moved = guided.landmarks
+    for landmark in (1, 50, 280, 4, 205, 425, 18, 164):
+        x, y = np.round(moved[landmark]).astype(int)
+        came_from = np.array([x, y]) + guided.flow[y, x]
+        assert np.abs(came_from - rig.landmarks[landmark, :2]).max() < 2.0, landmark
+
+
+def test_background_and_shoulders_stay_where_they_are(rig: Rig) -> None:
+    guided = guide(rig, Motion(0, OPEN, Pose(yaw=0.15, roll=0.1, x=0.05)))
+    for row, column in ((5, 5), (5, 506), (500, 20), (500, 256), (505, 500)):
+        assert np.abs(guided.flow[row, column]).max() < 0.2
+
+
+def test_turn_moves_the_nose_more_than_the_ears(rig: Rig) -> None:
+    moved = guide(rig, Motion(0, SHUT, Pose(yaw=0.15))).landmarks - rig.landmarks[:, :2]
+    nose, sides = moved[1, 0], moved[list(topo.FACE_SIDES), 0]
+    assert nose > 10
+    assert np.abs(sides).max() < 0.5 * nose
+
+
+def test_nod_moves_the_nose_down(rig: Rig) -> None:
+    moved = guide(rig, Motion(0, SHUT, Pose(pitch=0.1))).landmarks - rig.landmarks[:, :2]
+    assert moved[1, 1] > 3
+
+
+def test_open_mouth_shows_its_inside_between_the_lips_only(rig: Rig) -> None:
+    guided = guide(rig, Motion(0, OPEN))
+    (patch,) = guided.patches
+    upper, lower = guided.landmarks[13], guided.landmarks[14]
+    assert lower[1] - upper[1] == pytest.approx(OPEN @ FACE.opening * rig.face_px, rel=0.1)
+    middle = ((upper + lower) / 2).astype(int) - [patch.x, patch.y]
+    assert patch.alpha[middle[1], middle[0]] == 255
+    assert patch.alpha[0].max() == patch.alpha[-1].max() == 0
+
+
+def test_lips_pressed_beyond_touching_show_no_inside(rig: Rig) -> None:
+    assert guide(rig, Motion(0, -OPEN)).patches == []
+
+
+def test_shut_eyes_hide_the_eyeball(rig: Rig) -> None:
+    open_area = [p.alpha.sum() for p in guide(rig, Motion(0, SHUT, blink=(0.01, 0.01))).patches]
+    shut_area = [p.alpha.sum() for p in guide(rig, Motion(0, SHUT, blink=(1, 1))).patches]
+    assert len(open_area) == len(shut_area) == 2
+    assert max(shut_area) < 0.25 * min(open_area)
+
+
+def test_face_half_off_the_picture_still_draws(rig: Rig) -> None:
+    guided = guide(rig, Motion(0, OPEN, Pose(x=1.4, y=-1.2), blink=(0.5, 0.5)))
+    assert CompositeStage(rig).push(guided)[0].shape == (768, 512)
+
+
+def test_lip_code_of_another_length_is_refused(rig: Rig) -> None:
+    with pytest.raises(ValueError, match=r"lip code is \(3,\), expected"):
+        guide(rig, Motion(0, np.zeros(3, np.float32)))
+
+
+def test_rotation_is_a_rotation() -> None:
+    turn = rotation(0.3, -0.2, 0.1)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(turn) == pytest.approx(1)

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from kernels.guide import backward_flow, enlarge, forward_field, lattice
+
+SIZE, STEP = 128, 4
+
+
+def bump(amplitude_px: float, width_px: float) -> np.ndarray:
+    nodes = lattice(SIZE, STEP)
+    away = ((nodes - SIZE / 2) ** 2).sum(-1)
+    field = np.zeros((*nodes.shape[:2], 2), np.float32)
+    field[..., 1] = amplitude_px * np.exp(-away / (2 * width_px**2))
+    return field
+
+
+def test_lattice_points_are_the_centres_of_their_cells() -> None:
+    nodes = lattice(16, 4)
+    assert nodes.shape == (4, 4, 2)
+    assert nodes[0, 0].tolist() == [1.5, 1.5]
+    assert nodes[1, 2].tolist() == [9.5, 5.5]
+
+
+def test_lattice_that_does_not_divide_the_picture_is_refused() -> None:
+    with pytest.raises(ValueError, match="130.*multiple of step_px, 4"):
+        lattice(130, 4)
+
+
+def test_no_motion_gives_no_flow() -> None:
+    nodes = lattice(SIZE, STEP)
+    flow = backward_flow(np.zeros_like(nodes), nodes, STEP)
+    assert not flow.any()
+
+
+def test_flow_undoes_the_forward_field() -> None:
+    nodes = lattice(SIZE, STEP)
+    forward = bump(amplitude_px=9.0, width_px=20.0)
+    flow = backward_flow(forward, nodes, STEP, iterations=8)
+    came_from = nodes + flow
+    exact = 9.0 * np.exp(-((came_from - SIZE / 2) ** 2).sum(-1) / (2 * 20.0**2))
+    landed = came_from[..., 1] + exact
+    inside = slice(4, -4)
+    assert np.abs(landed - nodes[..., 1])[inside, inside].max() < 0.15
+
+
+def test_flow_of_a_few_points_equals_that_of_the_whole_lattice() -> None:
+    nodes = lattice(SIZE, STEP)
+    forward = bump(6.0, 15.0)
+    whole = backward_flow(forward, nodes, STEP)
+    part = backward_flow(forward, np.ascontiguousarray(nodes[10:20, 5:9]), STEP)
+    np.testing.assert_allclose(part, whole[10:20, 5:9], atol=1e-5)
+
+
+def test_drivers_add_up() -> None:
+    rng = np.random.default_rng(3)
+    fields = rng.standard_normal((8, 8, 5)).astype(np.float32)
+    drivers = rng.standard_normal((5, 2)).astype(np.float32)
+    expected = np.einsum("ijn,nc->ijc", fields, drivers)
+    np.testing.assert_allclose(forward_field(fields, drivers), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_enlarging_a_linear_field_keeps_its_values_in_place() -> None:
+    field = enlarge(lattice(64, 4), (64, 64))
+    rows, columns = np.mgrid[0:64, 0:64]
+    inside = slice(2, -2)
+    np.testing.assert_allclose(field[inside, inside, 0], columns[inside, inside], atol=1e-4)
+    np.testing.assert_allclose(field[inside, inside, 1], rows[inside, inside], atol=1e-4)
