@@ -110,7 +110,7 @@ class Avatar:
             raise AvatarError(f"avatar file {path.name}: landmarks.npy cannot be read") from error
         portrait = _read_png(path, "portrait.png", members["portrait.png"], cv2.IMREAD_COLOR)
         matte = _read_png(path, "matte.png", members["matte.png"], cv2.IMREAD_GRAYSCALE)
-        return cls(info, cv2.cvtColor(portrait, cv2.COLOR_BGR2RGB), matte, landmarks)
+        return cls(info, _swap(portrait), matte, landmarks)
 
     def save(self, folder: Path | str) -> Path:
         """Writes `NAME.avatar` into a folder, whole or not at all, and returns its path."""
@@ -124,9 +124,7 @@ class Avatar:
             try:
                 with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
                     archive.writestr("avatar.json", text)
-                    archive.writestr(
-                        "portrait.png", _png(cv2.cvtColor(self.portrait, cv2.COLOR_RGB2BGR))
-                    )
+                    archive.writestr("portrait.png", _png(_swap(self.portrait)))
                     archive.writestr("matte.png", _png(self.matte))
                     archive.writestr("landmarks.npy", landmarks.getvalue())
                 part.close()
@@ -152,6 +150,11 @@ def find(name: str, folder: Path = BUILT_IN) -> Avatar:
     if name not in known:
         raise AvatarError(f"avatar {name!r} is unknown, expected one of {known}")
     return Avatar.load(folder / f"{name}{SUFFIX}")
+
+
+def _swap(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """RGB to BGR, or back."""
+    return np.ascontiguousarray(picture[..., ::-1])
 
 
 def _png(picture: npt.NDArray[np.uint8]) -> bytes:

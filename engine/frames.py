@@ -27,6 +27,7 @@ class Pcm:
 
     @property
     def end(self) -> int:
+        """Time just after the last sample."""
         return self.pts + len(self.samples)
 
 

@@ -56,6 +56,7 @@ class BlinkShape:
 
     @property
     def length_s(self) -> float:
+        """From the first fall to the last rise."""
         return self.fall_s + self.rest_s + self.rise_s
 
     def closure(self, since_s: float) -> float:
@@ -98,9 +99,7 @@ class MotionStage:
         """Starts anew: the same seed moves the head the same way."""
         streams = np.random.SeedSequence(self._config.seed).spawn(len(AXES) + 2)
         dice = [np.random.default_rng(stream) for stream in streams]
-        self._axes = {
-            name: _Axis(wander, dice[i]) for i, (name, wander) in enumerate(AXES.items())
-        }
+        self._axes = {name: _Axis(wander, dice[i]) for i, (name, wander) in enumerate(AXES.items())}
         self._blinks = _Blinks(dice[-2])
         self._glances = _Glances(dice[-1])
         self._speech = Spring(0.9)

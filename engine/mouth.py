@@ -1,19 +1,80 @@
-"""The mouth's inside from plates: teeth and tongue pictures moved behind the lips."""
+"""The mouth's inside from plates: pictures of teeth and tongue that move behind the lips."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from engine import topology as topo
-from engine.render import Guided, polygon_mask, window_around
-from engine.rig import Rig
+from engine.avatar import BUILT_IN
+from engine.errors import AvatarError
+from engine.render import Guided, parted, polygon_mask, window_around
+from engine.rig import POSE_DRIVERS, Rig
 from kernels.warp_composite import Patch
 
 F32 = npt.NDArray[np.float32]
 
+PLATES = BUILT_IN / "mouth"
 _FINE = 41
 _MARGIN_PX = 3.0
-_FULL_GAP_PX = 2.0
+_CAVITY = np.array([46.0, 17.0, 16.0], np.float32)
+_JAW_SHARE = 0.85
+"""Teeth swing less than the chin: they are nearer to the jaw's joint."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plate:
+    """One part of the mouth's inside.
+
+    Attributes:
+        rgba: (h, w, 4) float32 from 0 to 255, colour multiplied by alpha.
+        origin_px: the plate's (x, y) that lies in the middle of the shut mouth's line.
+        mouth_px: how many of its pixels make a mouth's width.
+        on_jaw: it moves with the lower jaw rather than the skull.
+    """
+
+    rgba: F32
+    origin_px: tuple[float, float]
+    mouth_px: float
+    on_jaw: bool
+
+    def scaled(self, factor: float) -> "Plate":
+        """The same at another size, filtered."""
+        size = [max(round(side * factor), 1) for side in self.rgba.shape[1::-1]]
+        rgba = cv2.resize(self.rgba, size, interpolation=cv2.INTER_AREA)
+        x, y = self.origin_px
+        return Plate(
+            np.asarray(rgba, np.float32),
+            (x * factor, y * factor),
+            self.mouth_px * factor,
+            self.on_jaw,
+        )
+
+
+@cache
+def load_plates(folder: Path = PLATES) -> tuple[Plate, ...]:
+    """Reads the plates that `plates.json` lists, from the back of the mouth to the front.
+
+    Raises:
+        AvatarError: a file is missing or damaged.
+    """
+    try:
+        listed = json.loads((folder / "plates.json").read_text())["plates"]
+        plates = []
+        for entry in listed:
+            picture: Any = cv2.imread(str(folder / entry["file"]), cv2.IMREAD_UNCHANGED)
+            rgba = cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA).astype(np.float32)
+            rgba[..., :3] *= rgba[..., 3:] / 255
+            x, y = entry["origin_px"]
+            plates.append(Plate(rgba, (x, y), entry["px_per_mouth_width"], entry["on_jaw"]))
+    except (OSError, ValueError, KeyError, TypeError, cv2.error) as error:
+        raise AvatarError(f"mouth plates in {folder} cannot be read: {error}") from error
+    return tuple(plates)
 
 
 class MouthPainter:
@@ -22,31 +83,71 @@ class MouthPainter:
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
         self._smooth = _catmull_rom(len(topo.UPPER_INNER_LIP), _FINE)
-        self._cavity = np.array([42, 16, 15], np.float32)
+        left, right = rig.landmarks[list(topo.MOUTH_CORNERS)]
+        line = rig.landmarks[topo.UPPER_INNER_LIP[3:-3]].mean(0)
+        self._middle = np.array([(left[0] + right[0]) / 2, line[1]], np.float32)
+        # The mouth's own reach of the pose drivers: where skull and jaw carry the plates.
+        self._reach = rig.points[topo.UPPER_INNER_LIP[3:-3]].mean(0)[:POSE_DRIVERS]
+        outer = rig.landmarks[61, :2] - rig.landmarks[291, :2]
+        mouth_px = float(np.linalg.norm(outer))
+        self._plates = [p.scaled(mouth_px / p.mouth_px) for p in load_plates()]
+        self._light = _light(rig)
 
     def start(self) -> None:
-        return None
+        """A session needs no state."""
 
     def paint(self, guided: Guided, state: object) -> tuple[list[Patch], object]:
+        """One patch where the lips part, none where they touch."""
         upper = self._smooth @ guided.landmarks[topo.UPPER_INNER_LIP]
         lower = self._smooth @ guided.landmarks[topo.LOWER_INNER_LIP]
         gap = lower[:, 1] - upper[:, 1]
         if gap.max() < 0.3:
             return [], state
-        shut = np.minimum(gap, 0.0) / 2
-        upper[:, 1] += shut
-        lower[:, 1] -= shut
+        upper, lower = parted(upper, lower)
         rim = np.concatenate([upper, lower[::-1]])
         window = window_around(rim, _MARGIN_PX, self._rig.size_px)
         if window is None:
             return [], state
         alpha = polygon_mask(rim, window)
-        fade = min(float(gap.max()) / _FULL_GAP_PX, 1.0)
-        if fade < 1.0:
-            alpha = cv2.convertScaleAbs(alpha, alpha=fade)
-        rgb = np.empty((*alpha.shape, 3), np.uint8)
-        rgb[:] = self._cavity
-        return [Patch(window[1].start, window[0].start, rgb, alpha)], state
+        rgb = self._inside(guided, window)
+        shade = self._shade(alpha, float(gap.max()))
+        done = np.clip(rgb * shade[..., None], 0, 255).astype(np.uint8)
+        return [Patch(window[1].start, window[0].start, done, alpha)], state
+
+    def _inside(self, guided: Guided, window: tuple[slice, slice]) -> F32:
+        """Cavity and plates in the window: (h, w, 3) float32."""
+        rows, columns = window
+        size = (columns.stop - columns.start, rows.stop - rows.start)
+        rgb = np.empty((size[1], size[0], 3), np.float32)
+        rgb[:] = _CAVITY
+        drivers = guided.drivers
+        turn = np.eye(2) + drivers[:2].T
+        skull = self._middle + self._reach @ drivers[:POSE_DRIVERS]
+        swing = (self._rig.points[topo.JAW, POSE_DRIVERS:] @ drivers[POSE_DRIVERS:]).mean(0)
+        for plate in self._plates:
+            at = skull + swing * _JAW_SHARE if plate.on_jaw else skull
+            shift = at - turn @ plate.origin_px - (columns.start, rows.start)
+            place = np.concatenate([turn, shift[:, None]], axis=1)
+            drawn = cv2.warpAffine(plate.rgba, place, size, flags=cv2.INTER_LINEAR)
+            rgb += drawn[..., :3] - rgb * (drawn[..., 3:] / 255)
+        return rgb
+
+    def _shade(self, alpha: npt.NDArray[np.uint8], gap_px: float) -> F32:
+        """Light that reaches the inside: less near the lips, least under the upper one."""
+        face_px = self._rig.face_px
+        inside = cv2.distanceTransform((alpha > 100).astype(np.uint8), cv2.DIST_L2, 3)
+        near = np.clip(inside / (0.045 * face_px), 0.0, 1.0)
+        open_share = min(gap_px / (0.10 * face_px), 1.0)
+        shade = (0.30 + 0.70 * near) * (0.55 + 0.45 * open_share) * self._light
+        return np.asarray(cv2.GaussianBlur(shade, (5, 5), 1.2), np.float32)
+
+
+def _light(rig: Rig) -> float:
+    """How bright the portrait's light is, from the skin of its cheeks; 1 is a lit light skin."""
+    places = (rig.landmarks[[50, 280, 205, 425], :2] * rig.scale).astype(int)
+    side = rig.source.shape[0] - 1
+    skin = rig.source[places[:, 1].clip(0, side), places[:, 0].clip(0, side)]
+    return float(np.clip(0.45 + 0.55 * skin.max(-1).mean() / 215, 0.4, 1.05))
 
 
 def _catmull_rom(points: int, fine: int) -> F32:

@@ -1,4 +1,4 @@
-"""The pipeline: sound in, pictures with their sound out. The call and the file use this same one."""
+"""The pipeline: sound in, pictures with their sound out; the same for a call and for a file."""
 
 from functools import lru_cache
 
@@ -6,11 +6,12 @@ from engine.audio import AudioStage
 from engine.avatar import Avatar
 from engine.composite import CompositeStage
 from engine.config import EngineConfig
+from engine.errors import ConfigError
 from engine.frames import FRAME_SAMPLES, AudioFrame, Motion, Pcm, Picture
 from engine.metrics import StageTimes
 from engine.motion import MotionStage
 from engine.mouth import MouthPainter
-from engine.render import RenderStage
+from engine.render import Painter, RenderStage
 from engine.rig import Rig, build
 from engine.ring import RingBuffer
 from models import facemodel
@@ -38,7 +39,7 @@ class Pipeline:
         self.timings = StageTimes()
         self._audio = AudioStage(config)
         self._motion = MotionStage(config)
-        self._render = RenderStage(rig, MouthPainter(rig))
+        self._render = RenderStage(rig, _painter(rig, config))
         self._composite = CompositeStage(rig)
         self.reset()
 
@@ -77,6 +78,14 @@ class Pipeline:
         with self.timings.measure("composite"):
             (i420,) = self._composite.push(guided)
         return Picture(frame.index, i420, pcm, motion, frame.voice)
+
+
+def _painter(rig: Rig, config: EngineConfig) -> Painter:
+    if config.steps:
+        raise ConfigError(
+            f"steps is {config.steps}, expected 0: this version ships no render network"
+        )
+    return MouthPainter(rig)
 
 
 @lru_cache(maxsize=16)

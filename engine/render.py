@@ -18,8 +18,10 @@ from kernels.warp_composite import Patch, warp
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
+I64 = npt.NDArray[np.int64]
 
 _EYE_MARGIN_PX = 4
+_SHUT_LIDS_PX = 1.5
 _SUBPIXEL_BITS = 4
 
 
@@ -29,12 +31,14 @@ class Guided:
 
     Attributes:
         motion: what is drawn.
+        drivers: (N, 2) float32, see `Rig.coefficients`.
         landmarks: (478, 2) float32 pixels, where the motion takes them.
         flow: (H, W, 2) float32 backward flow in the picture's pixels.
         patches: windows painted over the warped portrait, in order.
     """
 
     motion: Motion
+    drivers: F32
     landmarks: F32
     flow: F32
     patches: list[Patch]
@@ -81,50 +85,84 @@ class RenderStage:
         landmarks = rig.landmarks[:, :2] + rig.points @ drivers
         flow = self._flow(drivers, landmarks)
         eyes = [self._eye(eye, motion, drivers, landmarks) for eye in range(2)]
-        guided = Guided(motion, landmarks, flow, [patch for patch in eyes if patch is not None])
+        patches = [patch for patch in eyes if patch is not None]
+        guided = Guided(motion, drivers, landmarks, flow, patches)
         painted, self._state = self._painter.paint(guided, self._state)
         guided.patches.extend(painted)
         return [guided]
 
     def _flow(self, drivers: F32, landmarks: F32) -> F32:
-        """Upper and lower field, joined along the line between the lips."""
+        """Upper and lower field, joined along the lines where the face parts."""
         rig = self._rig
-        upper_lip, lower_lip = landmarks[topo.UPPER_INNER_LIP], landmarks[topo.LOWER_INNER_LIP]
-        line = (upper_lip + lower_lip) / 2
-        first = max(int(line[:, 1].min() / STEP_PX) - 4, 0)
-        upper = backward_flow(forward_field(rig.upper, drivers), self._lattice, STEP_PX)
-        lower = backward_flow(
-            forward_field(rig.lower, drivers), self._lattice[first:], STEP_PX
-        )
-        below = _below(line, self._lattice[first:], soft_px=STEP_PX)
-        coarse = upper.copy()
-        coarse[first:] += (lower - upper[first:]) * below[..., None]
-        flow = enlarge(coarse, (rig.size_px, rig.size_px))
+        rises, falls = (forward_field(reach, drivers) for reach in (rig.upper, rig.lower))
+        upper = backward_flow(rises, self._lattice, STEP_PX)
+        lower = backward_flow(falls, self._lattice, STEP_PX)
+        mouth = (landmarks[topo.UPPER_INNER_LIP] + landmarks[topo.LOWER_INNER_LIP]) / 2
+        below = _below(mouth, self._lattice, soft_px=STEP_PX)
+        flow = enlarge(upper + (lower - upper) * below[..., None], (rig.size_px, rig.size_px))
 
-        # The line is as sharp as the picture only in full resolution.
-        reach = 0.5 * (line[-1, 0] - line[0, 0])
-        cells = rig.size_px // STEP_PX
-        x0 = max(int((line[0, 0] - reach) / STEP_PX), 1)
-        x1 = min(int((line[-1, 0] + reach) / STEP_PX) + 1, cells - 1)
-        y0 = max(first, 1)
-        y1 = min(int(line[:, 1].max() / STEP_PX) + 5, cells - 1)
-        window = (slice(y0 * STEP_PX, y1 * STEP_PX), slice(x0 * STEP_PX, x1 * STEP_PX))
-        over = _enlarge_window(upper, y0, y1, x0, x1)
-        under = _enlarge_window(lower, y0 - first, y1 - first, x0, x1)
-        below = _below(line, self._pixels[window], soft_px=1.0)
-        flow[window] = over + (under - over) * below[..., None]
+        # The lines are as sharp as the picture in full resolution alone.
+        reach = 0.5 * float(mouth[-1, 0] - mouth[0, 0])
+        self._join(flow, upper, lower, mouth, (reach, 4 * STEP_PX), fade_px=None)
+        for over, under in zip(topo.UPPER_LIDS, topo.LOWER_LIDS, strict=True):
+            eye = (landmarks[over] + landmarks[under]) / 2
+            margin = 0.14 * rig.face_px
+            self._settle(upper, rises, eye, margin)
+            self._join(flow, upper, lower, eye, (0.4 * margin, margin), fade_px=margin)
         return flow
+
+    def _settle(self, flow: F32, forward: F32, line: F32, margin_px: float) -> None:
+        """Solves a flow anew around an eye, where a falling lid stretches the skin most."""
+        low, high = self._cells(line, (margin_px, margin_px))
+        if (high <= low).any():
+            return
+        window = slice(low[1], high[1]), slice(low[0], high[0])
+        places = np.ascontiguousarray(self._lattice[window])
+        flow[window] = backward_flow(forward, places, STEP_PX, iterations=14, relax=0.6)
+
+    def _cells(self, line: F32, margin_px: tuple[float, float]) -> tuple[I64, I64]:
+        """Lattice cells low to high (x, y) around a line; none where it is off the picture."""
+        last = len(self._lattice) - 1
+        low = ((line.min(0) - margin_px) / STEP_PX).astype(np.int64).clip(1, last)
+        high = ((line.max(0) + margin_px) / STEP_PX).astype(np.int64).clip(1, last)
+        return low, high
+
+    def _join(
+        self,
+        flow: F32,
+        upper: F32,
+        lower: F32,
+        line: F32,
+        margin_px: tuple[float, float],
+        fade_px: float | None,
+    ) -> None:
+        """Joins both fields along a line, in a window of a full-resolution flow, in place.
+
+        With `fade_px` the lower field fades out that far below the line.
+        """
+        low, high = self._cells(line, margin_px)
+        if (high <= low).any():
+            return
+        rows, columns = (slice(low[i] * STEP_PX, high[i] * STEP_PX) for i in (1, 0))
+        over = _enlarge_window(upper, low, high)
+        under = _enlarge_window(lower, low, high)
+        places = self._pixels[rows, columns]
+        # A hard edge: a mean of both flows would sample what lies between the rims.
+        share = _below(line, places, soft_px=0.05)
+        if fade_px is not None:
+            share *= _fade(line, places, fade_px)
+        flow[rows, columns] = over + (under - over) * share[..., None]
 
     def _eye(self, eye: int, motion: Motion, drivers: F32, landmarks: F32) -> Patch | None:
         """The eyeball: it follows the head and its gaze, not the lids that slide over it."""
         if motion.blink[eye] == 0.0 and motion.gaze == (0.0, 0.0):
             return None
         rig = self._rig
-        rim = np.concatenate(
-            [landmarks[topo.UPPER_LIDS[eye]], landmarks[topo.LOWER_LIDS[eye]][::-1]]
-        )
+        upper, lower = parted(landmarks[topo.UPPER_LIDS[eye]], landmarks[topo.LOWER_LIDS[eye]])
+        gap_px = float((lower - upper)[:, 1].max())
+        rim = np.concatenate([upper, lower[::-1]])
         window = window_around(rim, _EYE_MARGIN_PX, rig.size_px)
-        if window is None:
+        if window is None or gap_px < _SHUT_LIDS_PX:
             return None
         places = self._pixels[window]
         flow = backward_flow(forward_field(rig.head, drivers[:4]), places, STEP_PX)
@@ -133,14 +171,15 @@ class RenderStage:
         near = np.exp(-((places - iris[0]) ** 2).sum(-1) / (2 * (1.4 * radius) ** 2))
         width = float(np.linalg.norm(rim[0] - rim[8]))
         flow -= near[..., None] * np.asarray(motion.gaze, np.float32) * width
-        alpha = polygon_mask(rim, window)
+        fade = min((gap_px - _SHUT_LIDS_PX) / _SHUT_LIDS_PX, 1.0)
+        alpha = np.asarray(cv2.convertScaleAbs(polygon_mask(rim, window), alpha=fade), np.uint8)
         scale = np.float32(rig.scale)
         rgb = warp(rig.source, flow * scale, places * scale + (scale - 1) / 2)
         return Patch(window[1].start, window[0].start, rgb, alpha)
 
 
 def _below(line: F32, places: F32, soft_px: float) -> F32:
-    """1 below a line of the mouth, 0 above; softer the farther beyond the corners. (H, W) float32."""
+    """1 below the mouth's line, 0 above, softer beyond its corners: (H, W) float32."""
     x = places[0, :, 0]
     y = np.interp(x, line[:, 0], line[:, 1]).astype(np.float32)
     beyond = np.maximum(np.maximum(line[0, 0] - x, x - line[-1, 0]), 0.0)
@@ -148,12 +187,28 @@ def _below(line: F32, places: F32, soft_px: float) -> F32:
     return np.asarray(np.clip((places[..., 1] - y) / soft + 0.5, 0.0, 1.0), np.float32)
 
 
-def _enlarge_window(field: F32, y0: int, y1: int, x0: int, x1: int) -> F32:
-    """A window of cells of a lattice at full resolution, as if cut from the whole enlarged."""
-    margin = field[max(y0 - 1, 0) : y1 + 1, max(x0 - 1, 0) : x1 + 1]
+def _fade(line: F32, places: F32, reach_px: float) -> F32:
+    """1 on a line's height, falling to 0 at a reach below it and beyond its ends: (H, W)."""
+    x, y = places[0, :, 0], places[:, 0, 1]
+    beyond = np.maximum(np.maximum(line[0, 0] - x, x - line[-1, 0]), 0.0) / (0.4 * reach_px)
+    deep = (y - line[:, 1].mean()) / reach_px
+    near = np.clip(1 - beyond, 0, 1)[None, :] * np.clip(1 - deep, 0, 1)[:, None]
+    return np.asarray(near * near * (3 - 2 * near), np.float32)
+
+
+def _enlarge_window(field: F32, low: I64, high: I64) -> F32:
+    """The cells low to high (x, y) of a lattice at full resolution, as if cut from the whole."""
+    (x0, y0), (x1, y1) = low, high
+    margin = field[y0 - 1 : y1 + 1, x0 - 1 : x1 + 1]
     full = enlarge(margin, (margin.shape[1] * STEP_PX, margin.shape[0] * STEP_PX))
-    top, left = min(y0, 1) * STEP_PX, min(x0, 1) * STEP_PX
-    return full[top : top + (y1 - y0) * STEP_PX, left : left + (x1 - x0) * STEP_PX]
+    return full[STEP_PX : STEP_PX * (y1 - y0 + 1), STEP_PX : STEP_PX * (x1 - x0 + 1)]
+
+
+def parted(upper: F32, lower: F32) -> tuple[F32, F32]:
+    """Two rims of an opening, (N, 2) pixels each, meeting in the middle where they would cross."""
+    crossed = np.minimum(lower[:, 1] - upper[:, 1], 0.0) / 2
+    shift = np.stack([np.zeros_like(crossed), crossed], axis=-1)
+    return upper + shift, lower - shift
 
 
 def window_around(points: F32, margin_px: float, size_px: int) -> tuple[slice, slice] | None:

@@ -3,7 +3,8 @@
 The drivers are the head pose (three coordinates and a constant) and the expression modes (the lip
 code, two eyelids, the brows). Displacements known at the landmarks spread over the picture by
 radial basis functions of compact support (Wendland 1995, C2), so they vanish outside the face.
-Two fields are kept where the mouth parts: one follows the upper lip, the other the lower.
+Two fields are kept for where the face parts: one follows the upper lip and lids, the other the
+lower ones.
 """
 
 from dataclasses import dataclass
@@ -22,12 +23,15 @@ from models.facemodel import FaceModel
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
+I64 = npt.NDArray[np.int64]
 
 STEP_PX = 4
 POSE_DRIVERS = 4
 _REACH = 0.42
 _RIDGE = 1e-3
 _MAX_SOURCE_SCALE = 1.5
+_PRESS = 0.012
+"""How far the lips may press into each other, in face widths."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,10 +42,11 @@ class Rig:
         source: (H', W', 3) uint8, the portrait at `scale` times the picture's size.
         face_px: face width.
         landmarks: (478, 3) float32, at rest.
-        upper, lower: (G, G, N) float32, reach of each driver, above and below the mouth's line.
+        upper, lower: (G, G, N) float32, reach of each driver, above and below where the face parts.
         head: (G, G, 4) float32, reach of the pose alone; eyeballs follow it.
         points: (478, N) float32, reach of each driver at the landmarks.
-        modes: number of lip modes in N = 4 + 2 (modes + 3).
+        opening: (K,) float32, what each lip mode adds to the mouth's opening, in face widths.
+            N = 4 + 2 (K + 3): the pose, then lips, lids and brow in x, then in y.
     """
 
     source: U8
@@ -53,7 +58,7 @@ class Rig:
     lower: F32
     head: F32
     points: F32
-    modes: int
+    opening: F32
 
     def coefficients(self, motion: Motion) -> F32:
         """The drivers' values: (N, 2) float32 pixels a unit of reach, in x and y.
@@ -61,16 +66,23 @@ class Rig:
         Raises:
             ValueError: the lip code has another length than the face model's.
         """
-        if motion.lip_code.shape != (self.modes,):
-            raise ValueError(f"lip code is {motion.lip_code.shape}, expected ({self.modes},)")
+        if motion.lip_code.shape != self.opening.shape:
+            raise ValueError(f"lip code is {motion.lip_code.shape}, expected {self.opening.shape}")
         pose = motion.pose
         turn = rotation(pose.yaw, pose.pitch, pose.roll)[:2] * pose.scale
         rest = np.eye(2, 3)
         shift = np.array([[pose.x], [pose.y]]) * self.face_px
-        values = np.concatenate([motion.lip_code, motion.blink, [motion.brow]])
+        values = np.concatenate([self._shut(motion.lip_code), motion.blink, [motion.brow]])
         skew_x, skew_y = turn[:, :1] * values, turn[:, 1:2] * values
         columns = np.concatenate([turn - rest, shift, skew_x, skew_y], axis=1)
         return np.ascontiguousarray(columns.T, np.float32)
+
+    def _shut(self, code: F32) -> F32:
+        """The code, opened until its lips press no further than `_PRESS`."""
+        lacking = -_PRESS - float(code @ self.opening)
+        if lacking <= 0:
+            return code
+        return code + self.opening * (lacking / float(self.opening @ self.opening))
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> F64:
@@ -101,10 +113,10 @@ def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
     reach_px = _REACH * face_px
     spread = [
         _spread(points[keep, :2], modes[:, keep], nodes, reach_px)
-        for keep in (_held(topo.LOWER_LIP), _held(topo.UPPER_LIP))
+        for keep in (_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS))
     ]
     weight = _head_weight(_resize(avatar.matte, size_px), points, face_px, nodes)
-    pivot = _pivot(points, face_px)
+    pivot = _pivot(points)
     depth = _depth(points, face_px, nodes)
     head = _pose_drivers(np.concatenate([nodes, depth[..., None]], axis=-1) - pivot, weight)
     at_points = _pose_drivers(points - pivot, np.ones(len(points)))
@@ -118,7 +130,7 @@ def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
         lower=_stack(head, spread[1]),
         head=np.ascontiguousarray(head, np.float32),
         points=_stack(at_points, np.moveaxis(modes, 0, -2)),
-        modes=len(face.basis),
+        opening=face.opening,
     )
 
 
@@ -135,13 +147,27 @@ def _expression_modes(points: F64, face: FaceModel, face_px: float) -> F64:
     lips = (face.basis.astype(np.float64) @ turn.T)[..., :2] * size
     lips[:, np.concatenate([*topo.IRISES])] = 0.0
     blinks = np.zeros((2, len(points), 2))
-    for eye, (upper, lower) in enumerate(zip(topo.UPPER_LIDS, topo.LOWER_LIDS, strict=True)):
+    for eye in range(2):
+        upper, lower = topo.UPPER_LIDS[eye], topo.LOWER_LIDS[eye]
         opening = points[lower, :2] - points[upper, :2]
-        blinks[eye, upper] = 0.92 * opening
+        blinks[eye, upper] = 0.97 * opening
         blinks[eye, lower] = -0.12 * opening
+        folds = topo.LID_FOLDS[eye]
+        lid, fall = _row(points, upper, folds, opening[:, 1])
+        brow_y, _ = _row(points, topo.BROW_RIMS[eye], folds)
+        share = np.clip((points[folds, 1] - brow_y) / np.maximum(lid - brow_y, 1.0), 0, 1)
+        blinks[eye, folds, 1] = 0.97 * fall * share
     brow = np.zeros((1, len(points), 2))
     brow[0, topo.BROWS, 1] = -face_px
     return np.concatenate([lips, blinks, brow])
+
+
+def _row(points: F64, row: I64, under: I64, values: F64 | None = None) -> tuple[F64, F64]:
+    """Height of a row of landmarks over others' columns, and values carried along it."""
+    x = points[row, 0]
+    at = points[under, 0]
+    carried = np.zeros_like(at) if values is None else np.interp(at, x, values)
+    return np.interp(at, x, points[row, 1]), carried
 
 
 def _align(points: F64, face: FaceModel) -> tuple[F64, float]:
@@ -154,9 +180,9 @@ def _align(points: F64, face: FaceModel) -> tuple[F64, float]:
     return (left * sign) @ right, float((sizes * sign).sum() / (model**2).sum())
 
 
-def _held(parted: npt.NDArray[np.int_]) -> npt.NDArray[np.int_]:
-    """Landmarks that steer a field: all but the other lip, the lids' folds and the irises."""
-    free = np.concatenate([parted, topo.LID_FOLDS, *topo.IRISES])
+def _held(parted: I64) -> I64:
+    """Landmarks that steer a field: all but the other rims and the irises."""
+    free = np.concatenate([parted, *topo.IRISES])
     return np.setdiff1d(np.arange(478), free)
 
 
@@ -178,7 +204,8 @@ def _spread(points: F64, modes: F64, nodes: F64, reach_px: float, ridge: float =
     system[np.diag_indices_from(system)] += ridge
     weights = np.linalg.solve(system, np.moveaxis(modes, 1, 0).reshape(len(points), -1))
     kernel = _wendland(_distances(nodes.reshape(-1, 2), points).astype(np.float32), reach_px)
-    return np.asarray((kernel @ weights.astype(np.float32)).reshape(*nodes.shape[:2], count, channels))
+    spread: F64 = kernel @ weights.astype(np.float32)
+    return np.asarray(spread.reshape(*nodes.shape[:2], count, channels))
 
 
 def _smoothstep(x: F64) -> F64:
@@ -199,7 +226,7 @@ def _head_weight(matte: U8, points: F64, face_px: float, nodes: F64) -> F64:
     return np.asarray(weight * _smoothstep(frame / margin))
 
 
-def _pivot(points: F64, face_px: float) -> F64:
+def _pivot(points: F64) -> F64:
     """Where the head turns: between the jaw's angles, under the ears."""
     sides = points[list(topo.FACE_SIDES)].mean(0)
     chin = points[topo.CHIN]
@@ -221,7 +248,7 @@ def _depth(points: F64, face_px: float, nodes: F64) -> F64:
     keep = np.arange(468)
     residual = (points[keep, 2] - ellipsoid(points[keep, :2]))[None, :, None]
     spread = _spread(points[keep, :2], residual, nodes, 0.5 * face_px, ridge=3.0)[..., 0, 0]
-    return ellipsoid(nodes) + spread
+    return np.asarray(ellipsoid(nodes) + spread)
 
 
 def _pose_drivers(places: F64, weight: F64) -> F64:

@@ -6,16 +6,20 @@ MOUTH_CORNERS = (78, 308)
 UPPER_INNER_LIP = np.array([78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308])
 LOWER_INNER_LIP = np.array([78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308])
 UPPER_LIP = np.array(
-    [185, 40, 39, 37, 0, 267, 269, 270, 409]
-    + [184, 74, 73, 72, 11, 302, 303, 304, 408]
-    + [183, 42, 41, 38, 12, 268, 271, 272, 407]
-    + [191, 80, 81, 82, 13, 312, 311, 310, 415]
+    [
+        *(185, 40, 39, 37, 0, 267, 269, 270, 409),
+        *(184, 74, 73, 72, 11, 302, 303, 304, 408),
+        *(183, 42, 41, 38, 12, 268, 271, 272, 407),
+        *(191, 80, 81, 82, 13, 312, 311, 310, 415),
+    ]
 )
 LOWER_LIP = np.array(
-    [146, 91, 181, 84, 17, 314, 405, 321, 375]
-    + [77, 90, 180, 85, 16, 315, 404, 320, 307]
-    + [96, 89, 179, 86, 15, 316, 403, 319, 325]
-    + [95, 88, 178, 87, 14, 317, 402, 318, 324]
+    [
+        *(146, 91, 181, 84, 17, 314, 405, 321, 375),
+        *(77, 90, 180, 85, 16, 315, 404, 320, 307),
+        *(96, 89, 179, 86, 15, 316, 403, 319, 325),
+        *(95, 88, 178, 87, 14, 317, 402, 318, 324),
+    ]
 )
 """Rows from the outer rim to the inner, without the corners."""
 
@@ -29,12 +33,17 @@ LOWER_LIDS = (
 )
 """From the picture's left to its right; the corners stand in both."""
 
-LID_FOLDS = np.array(
-    [247, 30, 29, 27, 28, 56, 190, 467, 260, 259, 257, 258, 286, 414]
-    + [113, 225, 224, 223, 222, 221, 189, 342, 445, 444, 443, 442, 441, 413]
+LID_FOLDS = (
+    np.array([247, 30, 29, 27, 28, 56, 190, 113, 225, 224, 223, 222, 221, 189]),
+    np.array([467, 260, 259, 257, 258, 286, 414, 342, 445, 444, 443, 442, 441, 413]),
 )
-"""Skin between lid and brow: it unfolds as the lid falls, so nothing holds it in place."""
+"""Skin between lid and brow, which unfolds as the lid falls."""
+BROW_RIMS = (np.array([46, 53, 52, 65, 55]), np.array([285, 295, 282, 283, 276]))
+"""Lower rims of the brows, from the picture's left to its right."""
 
+UPPER_RIMS = np.concatenate([UPPER_LIP, *(lids[1:-1] for lids in UPPER_LIDS)])
+LOWER_RIMS = np.concatenate([LOWER_LIP, *(lids[1:-1] for lids in LOWER_LIDS)])
+"""What stands above and below where the face parts: lips and lids."""
 IRISES = (np.arange(468, 473), np.arange(473, 478))
 BROWS = np.array(
     [70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285]

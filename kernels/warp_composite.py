@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from kernels.guide import NO_MAP
+
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 
@@ -39,7 +41,7 @@ def warp(source: U8, flow: F32, base: F32) -> U8:
     """
     places = cv2.add(flow, base)
     return np.asarray(
-        cv2.remap(source, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        cv2.remap(source, places, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
         np.uint8,
     )
 

@@ -14,7 +14,11 @@ def plain_avatar(name: str = "plain") -> Avatar:
     landmarks = facemodel.load().neutral * FACE_PX + np.array([256, 240, 0], np.float32)
     ramp = np.linspace(40, 220, SIDE_PX).astype(np.uint8)
     portrait = np.stack(
-        [np.tile(ramp, (SIDE_PX, 1)), np.tile(ramp[:, None], (1, SIDE_PX)), np.full((512, 512), 90)],
+        [
+            np.tile(ramp, (SIDE_PX, 1)),
+            np.tile(ramp[:, None], (1, SIDE_PX)),
+            np.full((512, 512), 90),
+        ],
         axis=-1,
     ).astype(np.uint8)
     matte = np.zeros((SIDE_PX, SIDE_PX), np.uint8)

@@ -65,3 +65,14 @@ def test_enlarging_a_linear_field_keeps_its_values_in_place() -> None:
     inside = slice(2, -2)
     np.testing.assert_allclose(field[inside, inside, 0], columns[inside, inside], atol=1e-4)
     np.testing.assert_allclose(field[inside, inside, 1], rows[inside, inside], atol=1e-4)
+
+
+def test_relaxed_steps_settle_where_plain_ones_do_not() -> None:
+    nodes = lattice(SIZE, STEP)
+    steep = np.zeros((*nodes.shape[:2], 2), np.float32)
+    steep[..., 1] = np.clip(nodes[..., 1] - 50, 0, 20) * 1.5  # stretched two and a half times
+    flow = backward_flow(steep, nodes, STEP, iterations=20, relax=0.6)
+    came_from = nodes[..., 1] + flow[..., 1]
+    landed = came_from + np.clip(came_from - 50, 0, 20) * 1.5
+    stretched = (nodes[..., 1] > 56) & (nodes[..., 1] < 94)
+    assert np.abs(landed - nodes[..., 1])[stretched].max() < 0.8
