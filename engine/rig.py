@@ -194,7 +194,7 @@ def _wendland(distance: Any, reach: float) -> Any:
 
 def _distances(a: F64, b: F64) -> F64:
     gap = (a**2).sum(-1)[:, None] + (b**2).sum(-1)[None] - 2 * a @ b.T
-    return np.sqrt(np.maximum(gap, 0.0))
+    return np.asarray(np.sqrt(np.maximum(gap, 0.0)))
 
 
 def _spread(points: F64, modes: F64, nodes: F64, reach_px: float, ridge: float = _RIDGE) -> F64:

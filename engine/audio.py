@@ -1,0 +1,128 @@
+"""The audio stage: sound -> what the lips, the voice and its loudness are at each picture."""
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from engine import backends
+from engine.config import EngineConfig
+from engine.errors import ConfigError
+from engine.frames import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Pcm
+from engine.gate import VoiceGate
+from kernels.logmel import BANDS, SILENCE, LogMel
+from kernels.resample import Decimator
+from models import weights
+
+F32 = npt.NDArray[np.float32]
+
+WEIGHTS = {60: "lips.onnx"}
+"""Shipped lip networks by the lookahead in ms that they were trained for."""
+
+_HOP_MS = 10
+_HOP = SAMPLE_RATE_HZ * _HOP_MS // 1000
+_HOPS = FRAME_MS // _HOP_MS
+_MAX_CODE = 3.5
+_WARM_UP_CHUNKS = 25
+_QUIET_DB, _LOUD_DB = -50.0, -15.0
+
+
+@lru_cache(maxsize=8)
+def _rested(backend: str, name: str) -> F32:
+    """(1, S) the network's state after a second of silence."""
+    network = backends.load(backend, weights.path(name))
+    state = np.zeros((1, network.inputs["state"][1]), np.float32)
+    mel = np.tile(SILENCE, (1, _HOPS, 1))
+    for _ in range(_WARM_UP_CHUNKS):
+        state = network.run({"mel": mel, "state": state})["next_state"]
+    state.flags.writeable = False
+    return state
+
+
+class AudioStage:
+    """Streams 48 kHz sound through log-mel, the voice gate and the lip network.
+
+    The frame of picture i comes out as soon as the sound up to `i * 40 ms + lookahead_ms` is in,
+    however it was cut. Before pts 0 all was silence; a hole in the sound is silence too, and
+    sound for a time already heard is ignored.
+
+    Raises:
+        ConfigError: no lip network is shipped for the configured lookahead.
+        BackendError: the configured backend cannot run.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        if config.lookahead_ms not in WEIGHTS:
+            raise ConfigError(
+                f"lookahead_ms is {config.lookahead_ms}, expected one of {sorted(WEIGHTS)}"
+            )
+        name = WEIGHTS[config.lookahead_ms]
+        self._network = backends.load(config.backend, weights.path(name))
+        self._rested = _rested(config.backend, name)
+        self._lookahead = config.lookahead_ms * SAMPLE_RATE_HZ // 1000
+        self._ahead_hops = config.lookahead_ms // _HOP_MS
+        self._decimator, self._logmel, self._gate = Decimator(), LogMel(), VoiceGate()
+        self.reset()
+
+    def push(self, pcm: Pcm) -> list[AudioFrame]:
+        """Takes sound in order of its pts, gives the frames that are now complete."""
+        samples = pcm.samples[max(0, self._end - pcm.pts) :]
+        if not len(samples):
+            return []
+        hole = pcm.end - len(samples) - self._end
+        self._end = pcm.end
+        return self._hear(np.zeros(hole, np.int16)) + self._hear(samples)
+
+    def flush(self) -> list[AudioFrame]:
+        """The last frames, of all pictures that begin within the sound; only `reset` may follow."""
+        pictures = -(-self._end // FRAME_SAMPLES)
+        if pictures <= self._index:
+            return []
+        wanted = (pictures - 1) * FRAME_SAMPLES + self._lookahead
+        return self._hear(np.zeros(max(0, wanted - self._end), np.int16))
+
+    def reset(self) -> None:
+        """As new: the next sound is expected at pts 0."""
+        self._end = 0
+        self._pending = np.empty(0, np.int16)
+        self._state = self._rested
+        self._energy = 0.0
+        # Chunks end on `lookahead`, so the first ones reach back before the sound began.
+        lead = -self._ahead_hops % _HOPS
+        self._index = (_HOPS - lead - self._ahead_hops) // _HOPS
+        self._mels = [SILENCE] * lead
+        for part in (self._decimator, self._logmel, self._gate):
+            part.reset()
+
+    def _hear(self, samples: npt.NDArray[np.int16]) -> list[AudioFrame]:
+        """Works hop by hop, so that how the sound was cut cannot matter."""
+        held = np.concatenate([self._pending, samples])
+        count = len(held) // _HOP
+        self._pending = held[count * _HOP :]
+        frames = []
+        for hop in held[: count * _HOP].reshape(count, _HOP):
+            frame = self._hop(hop)
+            if frame is not None:
+                frames.append(frame)
+        return frames
+
+    def _hop(self, hop: npt.NDArray[np.int16]) -> AudioFrame | None:
+        pcm = self._decimator.push(hop.astype(np.float32) / 32768.0)
+        mel = self._logmel.push(pcm)[0]
+        voice = self._gate.push(np.clip(pcm * 32768.0, -32768, 32767).astype(np.int16), mel)
+        db = 10 * np.log10(float(pcm @ pcm) / len(pcm) + 1e-10)
+        loud = min(1.0, max(0.0, (db - _QUIET_DB) / (_LOUD_DB - _QUIET_DB)))
+        self._energy += 0.25 * (loud - self._energy)
+        self._mels.append(mel)
+        if len(self._mels) < _HOPS:
+            return None
+        feeds = {"mel": np.reshape(self._mels, (1, _HOPS, BANDS)), "state": self._state}
+        found = self._network.run(feeds)
+        self._mels, self._state = [], found["next_state"]
+        index, self._index = self._index, self._index + 1
+        if index < 0:
+            return None
+        code = np.clip(found["code"][0], -_MAX_CODE, _MAX_CODE)
+        code[0] = max(0.0, code[0])
+        code *= voice * voice * (3 - 2 * voice)
+        return AudioFrame(index, code.astype(np.float32), voice, self._energy * voice)

@@ -1,0 +1,166 @@
+"""The calls that run at one time, and what they share: avatars, limits and figures."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, Protocol
+
+import cv2
+import numpy as np
+
+from engine.avatar import Avatar
+from engine.config import EngineConfig, ServerConfig
+from engine.errors import AvatarError, SignallingError
+from engine.frames import SAMPLE_RATE_HZ, Pcm
+from engine.metrics import ServerMetrics
+from engine.session import PipelineLike, Session
+
+ANSWER_TIMEOUT_S: Final = 10.0
+SHUTDOWN_S: Final = 8.0
+
+_PICTURE_PX: Final = 512
+
+PipelineMaker = Callable[[Avatar, EngineConfig], PipelineLike]
+
+
+class Avatars(Protocol):
+    """Where avatars come from; `engine.avatar` is one such place."""
+
+    def names(self) -> list[str]:
+        """Names in the order in which people see them, the default first."""
+        ...
+
+    def find(self, name: str) -> Avatar:
+        """Loads one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An avatar and its picture as JPEG."""
+
+    avatar: Avatar
+    picture: bytes
+
+
+class Calls:
+    """The calls that run, and what they share.
+
+    Args:
+        config, engine_config: settings of the server and of each call's pipeline.
+        avatars: where avatars come from; all are loaded at once and shared.
+        make_pipeline: builds one call's pipeline.
+
+    Raises:
+        AvatarError: there is none, or one is damaged.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        engine_config: EngineConfig,
+        avatars: Avatars,
+        make_pipeline: PipelineMaker,
+    ) -> None:
+        self.config = config
+        self.metrics = ServerMetrics()
+        self._engine_config = replace(engine_config, live=True)
+        self._make_pipeline = make_pipeline
+        self._sessions: dict[str, Session] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._joining = 0
+        self.shown = {name: _show(avatars.find(name)) for name in avatars.names()}
+        if not self.shown:
+            raise AvatarError("there is no avatar, expected at least one")
+
+    @property
+    def count(self) -> int:
+        """Calls that run or are being answered."""
+        return len(self._sessions) + self._joining
+
+    def find(self, call: str) -> Session | None:
+        """The running call of this id."""
+        return self._sessions.get(call)
+
+    def sessions(self) -> list[Session]:
+        """All running calls."""
+        return list(self._sessions.values())
+
+    async def start(self, offer: str, avatar: Avatar) -> tuple[str, str]:
+        """Answers an offer and lets the call run.
+
+        Returns:
+            The call's id and the SDP answer.
+
+        Raises:
+            SignallingError: the offer cannot be answered.
+        """
+        call = secrets.token_urlsafe(12)
+        session = Session(
+            f"call-{call[:6]}",
+            partial(self._make_pipeline, avatar, self._engine_config),
+            self._engine_config,
+            self.config,
+            self.metrics,
+        )
+        self._joining += 1
+        try:
+            answer = await asyncio.wait_for(session.answer(offer), ANSWER_TIMEOUT_S)
+        except BaseException as error:
+            await session.close()
+            if isinstance(error, TimeoutError):
+                raise SignallingError(
+                    f"the offer was not answered within {ANSWER_TIMEOUT_S:.0f} s"
+                ) from error
+            raise
+        finally:
+            self._joining -= 1
+        self._sessions[call] = session
+        self._tasks[call] = asyncio.create_task(self._run(call, session), name=session.name)
+        return call, answer
+
+    async def stop(self, call: str) -> bool:
+        """Ends a call and waits until it is gone; False if there is no such call."""
+        session, task = self._sessions.get(call), self._tasks.get(call)
+        if session is None or task is None:
+            return False
+        session.hang_up("deleted")
+        await asyncio.wait([task])
+        return True
+
+    async def close(self) -> None:
+        """Ends all calls in bounded time."""
+        for session in self.sessions():
+            session.hang_up("shutdown")
+        if self._tasks:
+            _, hanging = await asyncio.wait(list(self._tasks.values()), timeout=SHUTDOWN_S)
+            for task in hanging:
+                task.cancel()
+
+    def prewarm(self) -> None:
+        """Runs a pipeline once, so that the first call finds everything compiled."""
+        avatar = next(iter(self.shown.values())).avatar
+        pipeline = self._make_pipeline(avatar, self._engine_config)
+        silence = np.zeros(SAMPLE_RATE_HZ // 4, np.int16)
+        pipeline.push(Pcm(0, silence))
+
+    async def _run(self, call: str, session: Session) -> None:
+        self.metrics.sessions.inc()
+        try:
+            await session.run()
+        finally:
+            del self._sessions[call], self._tasks[call]
+            self.metrics.sessions.dec()
+            self.metrics.sessions_total.labels(session.end).inc()
+
+
+def _show(avatar: Avatar) -> Shown:
+    portrait = cv2.cvtColor(avatar.portrait, cv2.COLOR_RGB2BGR)
+    if portrait.shape[0] > _PICTURE_PX:
+        portrait = cv2.resize(portrait, (_PICTURE_PX, _PICTURE_PX), interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", portrait, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    if not done:
+        raise AvatarError(f"the portrait of {avatar.info.name!r} cannot be written as JPEG")
+    return Shown(avatar, data.tobytes())

@@ -1,0 +1,223 @@
+"""The command `visavis`: the only place that reads arguments."""
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from engine import __version__
+from engine.config import EngineConfig, ServerConfig
+from engine.errors import VisavisError
+
+if TYPE_CHECKING:
+    from engine.avatar import Avatar
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+BENCHES = {
+    "latency": "from the microphone to the lips in a real browser",
+    "render": "ms a frame a stage, with and without encoding",
+    "soak": "many calls and a long one: memory, threads, drift",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status: 0, 2 on an error, 130 when interrupted."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO if args.verbose else logging.WARNING,
+        format="visavis: %(levelname)s: %(message)s",
+    )
+    try:
+        signal.signal(signal.SIGTERM, _terminate)
+        return int(args.run(args))
+    except VisavisError as error:
+        sys.stderr.write(f"visavis: error: {error}\n")
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    """Leaves through every `finally`, so that nothing half-written stays behind."""
+    raise SystemExit(128 + number)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="visavis", description="A portrait that speaks in your place, in time with your voice."
+    )
+    parser.add_argument("--version", action="version", version=f"visavis {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="tell what happens, on stderr")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_present(commands)
+    avatars = commands.add_parser("avatar", help="what avatars there are")
+    actions = avatars.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="name, title and licence, the default first")
+    listing.set_defaults(run=_avatar_list)
+    bench = commands.add_parser(
+        "bench",
+        help="measure",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"{name:8} {text}" for name, text in BENCHES.items()),
+    )
+    bench.add_argument("name", choices=BENCHES, help="what is measured")
+    bench.add_argument("rest", nargs=argparse.REMAINDER, help="flags of that bench, see its --help")
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+def _add_serve(commands: Any) -> None:
+    server = ServerConfig()
+    serve = commands.add_parser("serve", help="answer calls from browsers")
+    serve.add_argument("--host", default=server.host, help="address to listen on (%(default)s)")
+    serve.add_argument(
+        "--port", type=int, default=server.port, help="0 takes a free one (%(default)s)"
+    )
+    serve.add_argument(
+        "--max-sessions", type=int, default=server.max_sessions, help="calls at once (%(default)s)"
+    )
+    serve.add_argument(
+        "--video-kbps",
+        type=int,
+        default=server.video_kbps,
+        help="bitrate that a call starts with (%(default)s)",
+    )
+    _add_engine(serve)
+    serve.set_defaults(run=_serve)
+
+
+def _add_present(commands: Any) -> None:
+    present = commands.add_parser("present", help="let an avatar say a sound file, into an MP4")
+    present.add_argument("speech", help="wav, flac, mp3, ogg, m4a, or a video with sound")
+    present.add_argument("--out", required=True, metavar="FILE.mp4", help="the film")
+    _add_engine(present)
+    present.set_defaults(run=_present)
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    engine = EngineConfig()
+    add = parser.add_argument
+    add("--avatar", metavar="NAME", help="see `visavis avatar list`; the first if not given")
+    add(
+        "--size",
+        type=int,
+        default=engine.size_px,
+        metavar="PX",
+        help="side of the picture (%(default)s)",
+    )
+    add("--seed", type=int, default=engine.seed, help="of head movement and blinks (%(default)s)")
+    add(
+        "--liveliness",
+        type=float,
+        default=engine.liveliness,
+        help="of the head, 0 (still) to 2 (%(default)s)",
+    )
+    add(
+        "--lookahead-ms",
+        type=int,
+        default=engine.lookahead_ms,
+        metavar="MS",
+        help="future sound that the lips may see; a call is later by as much (%(default)s)",
+    )
+    add("--backend", default=engine.backend, help="where networks run (%(default)s)")
+
+
+def _engine_config(args: argparse.Namespace, live: bool) -> EngineConfig:
+    return EngineConfig(
+        size_px=args.size,
+        lookahead_ms=args.lookahead_ms,
+        seed=args.seed,
+        liveliness=args.liveliness,
+        backend=args.backend,
+        live=live,
+    )
+
+
+def _serve(args: argparse.Namespace) -> int:
+    config = _engine_config(args, live=True)
+    server_config = ServerConfig(
+        host=args.host,
+        port=args.port,
+        max_sessions=args.max_sessions,
+        video_kbps=args.video_kbps,
+    )
+    from engine.server import serve
+
+    serve(server_config, config, _say_address, _Avatars(args.avatar) if args.avatar else None)
+    return 0
+
+
+def _say_address(url: str) -> None:
+    sys.stdout.write(f"Visavis is ready: {url}\n")
+    sys.stdout.flush()
+
+
+class _Avatars:
+    """The built-in avatars, one of them put first: that is the default of calls.
+
+    Raises:
+        AvatarError: there is no avatar of that name.
+    """
+
+    def __init__(self, first: str) -> None:
+        from engine import avatar
+
+        avatar.find(first)
+        self._files = avatar
+        self._first = first
+
+    def names(self) -> list[str]:
+        return sorted(self._files.names(), key=lambda name: name != self._first)
+
+    def find(self, name: str) -> "Avatar":
+        return self._files.find(name)
+
+
+def _present(args: argparse.Namespace) -> int:
+    config = _engine_config(args, live=False)
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from engine.present import present_file
+
+    # disable=None: no bar where stderr is not a terminal.
+    with tqdm(unit="frame", disable=None) as bar, logging_redirect_tqdm():
+
+        def progress(done: int, expected: int) -> None:
+            bar.total = expected
+            bar.update(done - bar.n)
+
+        stats = present_file(args.speech, args.out, args.avatar, config, progress)
+    sys.stdout.write(
+        f"{args.out}: {stats.frames} frames, {stats.speech_s:.2f} s of speech in "
+        f"{stats.wall_s:.1f} s, {stats.fps:.1f} frames a second\n"
+    )
+    return 0
+
+
+def _avatar_list(_args: argparse.Namespace) -> int:
+    from engine import avatar
+
+    for name in avatar.names():
+        info = avatar.find(name).info
+        sys.stdout.write(f"{info.name:20} {info.title} ({info.licence})\n")
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    module = import_module(f"bench.{args.name}")
+    parser = argparse.ArgumentParser(
+        prog=f"visavis bench {args.name}", description=BENCHES[args.name]
+    )
+    module.add_arguments(parser)
+    return int(module.run(parser.parse_args(args.rest)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

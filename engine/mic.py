@@ -1,0 +1,139 @@
+"""From the microphone's RTP time to the session's media clock, without gaps and without delay."""
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.frames import SAMPLE_RATE_HZ, Pcm
+
+_MS = SAMPLE_RATE_HZ // 1000
+_JUMP = 500 * _MS
+_LONGEST_FILL = 1000 * _MS
+_CONCEAL = 40 * _MS
+_FADE = 2 * _MS
+_DRIFT = 0.0005
+"""How fast the expected arrival may slip later, seconds a second: above any clock's error."""
+_JUDGE_LATE_S = 0.08
+_BURST = 1.5
+
+
+class MicClock:
+    """Turns microphone packets and the passing of time into one run of sound without gaps.
+
+    Lost packets are concealed, and time without packets is filled with silence by the wall clock
+    once they are `patience_ms` overdue. Packets that come after their time was filled are
+    dropped, so that a network hiccup leaves no delay behind; packets that keep coming late at
+    their normal pace (a slower path, a clock that stood still) are taken up again after 80 ms.
+
+    Args:
+        now_s: wall clock in seconds, monotonic, as in every other call.
+        ahead_ms: silence given at once by the first `fill`, for the first picture.
+        patience_ms: how long an overdue packet is waited for.
+
+    Attributes:
+        lost, filled, late: samples concealed, filled by the clock, and dropped as too late.
+        anchors: how often the microphone's clock was mapped anew.
+    """
+
+    def __init__(self, now_s: float, ahead_ms: float = 0.0, patience_ms: float = 100.0) -> None:
+        self.lost = 0
+        self.filled = 0
+        self.late = 0
+        self.anchors = 0
+        self._origin_s = now_s - ahead_ms / 1000.0
+        self._patience = int(patience_ms * _MS)
+        self._next = 0
+        self._offset: int | None = None
+        self._arrival_s = now_s
+        self._late_from: tuple[float, int] | None = None
+        self._tail: npt.NDArray[np.int16] = np.zeros(_CONCEAL, np.int16)
+
+    @property
+    def end(self) -> int:
+        """Media time up to which sound was given, in samples."""
+        return self._next
+
+    def arrival_s(self, pts: int) -> float:
+        """Wall time at which a sample of this media time was to be expected, in seconds."""
+        return self._origin_s + pts / SAMPLE_RATE_HZ
+
+    def push(self, pcm: Pcm, now_s: float) -> Pcm | None:
+        """Takes one packet's sound; gives what follows the sound given so far, if anything.
+
+        Args:
+            pcm: pts in the microphone's own time, in samples at 48 kHz.
+        """
+        count = len(pcm.samples)
+        if self._offset is None:
+            self._anchor(pcm, now_s)
+        assert self._offset is not None
+        ahead = pcm.pts + self._offset + count - (now_s - self._origin_s) * SAMPLE_RATE_HZ
+        if ahead > _JUMP or (pcm.end + self._offset <= self._next and self._steady(pcm, now_s)):
+            self._anchor(pcm, now_s)
+        start = pcm.pts + self._offset
+        if start + count <= self._next:
+            self.late += count
+            return None
+        self._late_from = None
+        self._expect(start + count, now_s)
+        samples = pcm.samples
+        if start < self._next:
+            self.late += self._next - start
+            samples = samples[self._next - start :]
+        elif start > self._next:
+            self.lost += start - self._next
+            samples = self._conceal(start - self._next, samples)
+        return self._give(samples)
+
+    def fill(self, now_s: float) -> Pcm | None:
+        """Gives silence for time that has passed without sound, if there is any."""
+        patience = 0 if self._offset is None else self._patience
+        missing = int((now_s - self._origin_s) * SAMPLE_RATE_HZ) - patience - self._next
+        if missing <= 0:
+            return None
+        if missing > _LONGEST_FILL:
+            # The whole machine stood still: go on from here instead of replaying the time.
+            self._origin_s += (missing - _LONGEST_FILL) / SAMPLE_RATE_HZ
+            self._offset = None
+            missing = _LONGEST_FILL
+        self.filled += missing
+        return self._give(np.zeros(missing, np.int16))
+
+    def _give(self, samples: npt.NDArray[np.int16]) -> Pcm:
+        given = Pcm(self._next, samples)
+        self._next = given.end
+        self._tail = np.concatenate((self._tail, samples[-_CONCEAL:]))[-_CONCEAL:]
+        return given
+
+    def _anchor(self, pcm: Pcm, now_s: float) -> None:
+        self._offset = self._next - pcm.pts
+        self._origin_s = now_s - (self._next + len(pcm.samples)) / SAMPLE_RATE_HZ
+        self._arrival_s = now_s
+        self._late_from = None
+        self.anchors += 1
+
+    def _steady(self, pcm: Pcm, now_s: float) -> bool:
+        """Whether packets have come late for a while at the pace of time, not in a burst."""
+        if self._late_from is None:
+            self._late_from = (now_s, pcm.pts)
+            return False
+        since_s, pts = self._late_from
+        passed_s = now_s - since_s
+        return passed_s >= _JUDGE_LATE_S and (pcm.pts - pts) / SAMPLE_RATE_HZ <= _BURST * passed_s
+
+    def _expect(self, end: int, now_s: float) -> None:
+        """Follows the earliest arrivals; slowly when they come later than expected."""
+        origin_s = now_s - end / SAMPLE_RATE_HZ
+        slack_s = _DRIFT * (now_s - self._arrival_s)
+        self._arrival_s = now_s
+        self._origin_s = min(origin_s, self._origin_s + slack_s)
+
+    def _conceal(self, gap: int, samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+        """Bridges a gap: what went before, mirrored and fading out; the new sound fading in."""
+        bridge = np.zeros(gap, np.int16)
+        mirrored = min(gap, _CONCEAL)
+        fade_out = np.linspace(1.0, 0.0, mirrored, dtype=np.float32)
+        bridge[:mirrored] = self._tail[::-1][:mirrored] * fade_out
+        fade = min(_FADE, len(samples))
+        fade_in = np.linspace(0.0, 1.0, fade, dtype=np.float32)
+        head = (samples[:fade] * fade_in).astype(np.int16)
+        return np.concatenate((bridge, head, samples[fade:]))

@@ -1,0 +1,307 @@
+"""The HTTP server: the page, the avatars, the calls' signalling, health and figures."""
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from engine import avatar as avatar_files
+from engine.calls import SHUTDOWN_S, Avatars, Calls, PipelineMaker, Shown
+from engine.config import EngineConfig, ServerConfig
+from engine.errors import ConfigError, SignallingError
+
+logger = logging.getLogger(__name__)
+
+MAX_OFFER_BYTES: Final = 64 * 1024
+RETRY_AFTER_S: Final = 10
+WEB: Final = Path(__file__).resolve().parent.parent / "web"
+
+_TYPES: Final = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".ico": "image/x-icon",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".mjs": "text/javascript",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
+    ".webp": "image/webp",
+    ".woff2": "font/woff2",
+}
+"""What the page may be made of; nothing else is served."""
+_SAFETY: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "font-src 'self'; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; "
+        "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+_CALLS: Final = web.AppKey("calls", Calls)
+
+
+def create_app(
+    config: ServerConfig,
+    engine_config: EngineConfig,
+    avatars: Avatars | None = None,
+    make_pipeline: PipelineMaker | None = None,
+    prewarm: bool = True,
+) -> web.Application:
+    """Builds the application; avatars and pipeline can be given for tests.
+
+    Raises:
+        AvatarError: there is no avatar, or one is damaged.
+    """
+    if make_pipeline is None:
+        from engine.pipeline import Pipeline
+
+        make_pipeline = Pipeline
+    calls = Calls(config, engine_config, avatars or avatar_files, make_pipeline)
+    app = web.Application(middlewares=[_guard], client_max_size=MAX_OFFER_BYTES)
+    app[_CALLS] = calls
+
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        if prewarm:
+            await asyncio.get_running_loop().run_in_executor(None, calls.prewarm)
+        yield
+        await calls.close()
+
+    app.cleanup_ctx.append(run)
+    app.add_routes(
+        [
+            web.get("/api/avatars", _avatars),
+            web.get("/api/avatars/{name}/picture", _picture),
+            web.post("/api/call", _call),
+            web.get("/api/call/{call}", _figures),
+            web.delete("/api/call/{call}", _hang_up),
+            web.get("/health", _health),
+            web.get("/metrics", _metrics),
+            web.get("/{path:.*}", _page),
+        ]
+    )
+    return app
+
+
+def serve(
+    config: ServerConfig,
+    engine_config: EngineConfig,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serves until SIGINT or SIGTERM, then ends all calls.
+
+    Args:
+        ready: called with the page's address once calls can be made.
+
+    Raises:
+        AvatarError: there is no avatar, or one is damaged.
+        ConfigError: the address cannot be listened on.
+    """
+
+    async def main() -> None:
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        async with running(config, create_app(config, engine_config)) as url:
+            if ready is not None:
+                ready(url)
+            await stopped.wait()
+
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main())
+    else:
+        uvloop.run(main())
+
+
+@asynccontextmanager
+async def running(config: ServerConfig, app: web.Application) -> AsyncIterator[str]:
+    """Runs an application for as long as the block; gives its address.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    async with AsyncExitStack() as stack:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        # Listen first: an address in use should not cost the wait for the first compile.
+        site_socket = _listen(config)
+        stack.callback(site_socket.close)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, site_socket).start()
+        port = site_socket.getsockname()[1]
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        yield f"http://{host}:{port}/"
+
+
+def _listen(config: ServerConfig) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        return socket.create_server((config.host, config.port), family=family, backlog=128)
+    except OSError as error:
+        reasons = {
+            errno.EADDRINUSE: "it is in use",
+            errno.EACCES: "it needs more rights",
+            errno.EADDRNOTAVAIL: "this machine has no such address",
+        }
+        reason = reasons.get(error.errno or 0, error.strerror or str(error))
+        raise ConfigError(
+            f"cannot listen on port {config.port} of {config.host}: {reason}"
+        ) from error
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuses other sites' pages, turns errors into JSON, adds the safety headers."""
+    try:
+        if request.method not in ("GET", "HEAD"):
+            _same_origin(request)
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = _error(error.status, error.text or error.reason)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+    response.headers.update(_SAFETY)
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _same_origin(request: web.Request) -> None:
+    """A page of another site could otherwise start calls on a server on this machine."""
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        raise web.HTTPForbidden(
+            text=f"origin {origin[:100]} may not call this server, expected {request.host[:100]}"
+        )
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise web.HTTPForbidden(text="a page of another site may not call this server")
+
+
+def _error(status: int, sentence: str) -> web.Response:
+    return web.json_response({"error": sentence}, status=status)
+
+
+async def _avatars(request: web.Request) -> web.Response:
+    return web.json_response(
+        [
+            {
+                "name": name,
+                "title": shown.avatar.info.title,
+                "picture": f"/api/avatars/{name}/picture",
+            }
+            for name, shown in request.app[_CALLS].shown.items()
+        ]
+    )
+
+
+async def _picture(request: web.Request) -> web.Response:
+    shown = _shown(request, request.match_info["name"])
+    return web.Response(
+        body=shown.picture,
+        content_type="image/jpeg",
+        headers={"Cache-Control": "private, max-age=60"},
+    )
+
+
+async def _call(request: web.Request) -> web.Response:
+    calls = request.app[_CALLS]
+    if request.content_type != "application/sdp":
+        return _error(
+            415, f"content type is {request.content_type[:100]}, expected application/sdp"
+        )
+    shown = _shown(request, request.query.get("avatar") or next(iter(calls.shown)))
+    try:
+        offer = await request.text()
+    except web.HTTPRequestEntityTooLarge:
+        return _error(413, f"the offer is too large, expected at most {MAX_OFFER_BYTES} bytes")
+    except (UnicodeDecodeError, LookupError):
+        return _error(400, "the offer is not UTF-8 text")
+    if calls.count >= calls.config.max_sessions:
+        calls.metrics.refused_total.labels("full").inc()
+        response = _error(
+            503, f"all {calls.config.max_sessions} calls are taken, try again in a moment"
+        )
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        return response
+    try:
+        call, answer = await calls.start(offer, shown.avatar)
+    except SignallingError as error:
+        calls.metrics.refused_total.labels("offer").inc()
+        return _error(400, str(error))
+    return web.Response(
+        status=201,
+        text=answer,
+        content_type="application/sdp",
+        headers={"Location": f"/api/call/{call}"},
+    )
+
+
+async def _figures(request: web.Request) -> web.Response:
+    session = request.app[_CALLS].find(request.match_info["call"])
+    if session is None:
+        return _error(404, f"there is no call {request.match_info['call'][:40]!r}")
+    return web.json_response(session.figures())
+
+
+async def _hang_up(request: web.Request) -> web.Response:
+    if not await request.app[_CALLS].stop(request.match_info["call"]):
+        return _error(404, f"there is no call {request.match_info['call'][:40]!r}")
+    return web.json_response({"ended": True})
+
+
+async def _health(request: web.Request) -> web.Response:
+    calls = request.app[_CALLS]
+    return web.json_response(
+        {"status": "ok", "sessions": calls.count, "max_sessions": calls.config.max_sessions}
+    )
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    calls = request.app[_CALLS]
+    rates = [session.figures()["fps"] for session in calls.sessions()]
+    calls.metrics.fps.set(sum(rates) / len(rates) if rates else 0.0)
+    return web.Response(
+        body=calls.metrics.text(),
+        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+    )
+
+
+async def _page(request: web.Request) -> web.StreamResponse:
+    path = (WEB / (request.match_info["path"] or "index.html")).resolve()
+    content_type = _TYPES.get(path.suffix)
+    if content_type is None or not path.is_relative_to(WEB) or not path.is_file():
+        return _error(404, f"there is no {request.path[:100]!r}")
+    return web.FileResponse(
+        path,
+        headers={"Content-Type": f"{content_type}; charset=utf-8", "Cache-Control": "no-cache"}
+        if content_type.startswith(("text/", "application/"))
+        else {"Content-Type": content_type, "Cache-Control": "no-cache"},
+    )
+
+
+def _shown(request: web.Request, name: str) -> Shown:
+    shown = request.app[_CALLS].shown
+    if name not in shown:
+        raise web.HTTPNotFound(
+            text=f"avatar {name[:40]!r} is unknown, expected one of {', '.join(shown)}"
+        )
+    return shown[name]

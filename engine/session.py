@@ -1,0 +1,353 @@
+"""One call: the microphone's sound through the pipeline, pictures and their sound back."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.config import EngineConfig, ServerConfig
+from engine.encode import AnyPacket, VideoCodec, VideoEncoder
+from engine.frames import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, Picture
+from engine.metrics import ServerMetrics, StageTimes
+from engine.mic import MicClock
+from engine.transport import BitrateControl, Peer
+from engine.voice import STALE_MS, Voice
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S: Final = 15.0
+FILL_EVERY_S: Final = 0.02
+MEASURE_EVERY_S: Final = 1.0
+TYPICAL_WORK_MS: Final = 15
+STEP_MS: Final = 500
+"""Most sound that one step of the pipeline takes, however much waits."""
+
+PROBE_PX: Final = 64
+_PROBE_HZ: Final = 1000.0
+_PROBE_BLOCKS: Final = 4
+_PROBE_LEVEL: Final = 0.02
+
+
+class PipelineLike(Protocol):
+    """What a session needs of `engine.pipeline.Pipeline`."""
+
+    timings: StageTimes
+
+    def push(self, pcm: Pcm) -> list[Picture]:
+        """Takes sound in order, gives the pictures that are now ready."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One encoded picture; `packets` is empty where the picture was dropped."""
+
+    index: int
+    packets: list[AnyPacket]
+
+
+class Worker:
+    """The part of a session that computes; lives on the session's own thread.
+
+    Args:
+        pipeline: of this session alone.
+        encoder: of this session alone.
+        probe: mark pictures whose sound holds the probe's beep.
+    """
+
+    def __init__(self, pipeline: PipelineLike, encoder: VideoEncoder, probe: bool = False) -> None:
+        self.pipeline = pipeline
+        self.encoder = encoder
+        self._probe = probe
+
+    def step(self, pcm: Pcm) -> list[Encoded]:
+        """Pushes sound and encodes the pictures that come out."""
+        timings = self.pipeline.timings
+        done = []
+        for picture in self.pipeline.push(pcm):
+            packets: list[AnyPacket] = []
+            if picture.i420 is not None:
+                i420 = _flash(picture.i420, picture.pcm) if self._probe else picture.i420
+                with timings.measure("encode"):
+                    packets = self.encoder.encode(i420, picture.index)
+            done.append(Encoded(picture.index, packets))
+        return done
+
+
+class Session:
+    """One call, from its offer to its end.
+
+    Args:
+        name: of the call, for tasks, thread and log.
+        make_pipeline: builds the session's pipeline; called on the session's thread.
+        engine_config: gives the picture's size and the lookahead.
+        config: bitrates and probe mode.
+        metrics: the server's.
+        clock: seconds, monotonic.
+
+    Attributes:
+        end: how the call ended: "closed", "lost", "deleted", "unconnected", "error", "shutdown".
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_pipeline: Callable[[], PipelineLike],
+        engine_config: EngineConfig,
+        config: ServerConfig,
+        metrics: ServerMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.end = "closed"
+        self._make_pipeline = make_pipeline
+        self._engine_config = engine_config
+        self._config = config
+        self._metrics = metrics
+        self._clock = clock
+        self._bitrate = BitrateControl(
+            config.video_kbps, config.min_video_kbps, config.max_video_kbps
+        )
+        self._peer = Peer(self._bitrate, self._want_keyframe, self._want_bitrate, self._age_s)
+        self._worker: Worker | None = None
+        self._mic: MicClock | None = None
+        self._voice: Voice | None = None
+        self._unspoken: asyncio.Queue[AnyPacket] = asyncio.Queue()
+        self._inbox: deque[Pcm] = deque()
+        self._wake = asyncio.Event()
+        self._sent_s: deque[float] = deque(maxlen=100)
+        self._latency_ms: deque[float] = deque(maxlen=100)
+        self._counts = {"pictures": 0, "dropped": 0}
+        self._counted_bytes = {"in": 0, "out": 0}
+        self._counted_mic = {"lost": 0, "filled": 0, "late": 0}
+
+    async def answer(self, offer: str) -> str:
+        """Answers the offer; `run` must follow, or `close`.
+
+        Raises:
+            SignallingError: the offer cannot be answered.
+        """
+        return await self._peer.answer(offer)
+
+    async def close(self) -> None:
+        """Gives up a session that was never run."""
+        await self._peer.close()
+
+    def hang_up(self, end: str) -> None:
+        """Ends the call from this side; `run` returns soon after."""
+        if not self._peer.ended.is_set():
+            self._peer.end = end
+            self._peer.ended.set()
+
+    async def run(self) -> None:
+        """Runs the call until either side ends it; leaves no task, thread or socket behind."""
+        loop = asyncio.get_running_loop()
+        executor = ThreadPoolExecutor(1, thread_name_prefix=self.name)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._listen(), name=f"{self.name}-listen"),
+                    group.create_task(self._compute(executor), name=f"{self.name}-compute"),
+                    group.create_task(self._measure(), name=f"{self.name}-measure"),
+                ]
+                await self._peer.ended.wait()
+                for task in tasks:
+                    task.cancel()
+            self.end = self._peer.end
+        except* Exception as errors:
+            self.end = "error"
+            logger.error("%s failed", self.name, exc_info=errors.exceptions[0])
+        finally:
+            await self._peer.close()
+            # The last step ends first; then nothing is left for the thread to do.
+            await loop.run_in_executor(executor, self._release_worker)
+            executor.shutdown()
+            logger.info("%s ended: %s", self.name, self.end)
+
+    def figures(self) -> dict[str, Any]:
+        """Live figures for the page and for tests; JSON types only."""
+        now = self._clock()
+        recent = [at for at in self._sent_s if now - at <= 2.0]
+        span_s = now - recent[0] if len(recent) > 1 else 0.0
+        latency = sorted(self._latency_ms)
+        peer = self._peer.figures
+        mic = self._mic
+        timings = self._worker.pipeline.timings.summary() if self._worker else {}
+        return {
+            "fps": round(len(recent) / span_s, 1) if span_s > 0.2 else 0.0,
+            "latency_ms": round(latency[len(latency) // 2], 1) if latency else None,
+            "pictures": self._counts["pictures"],
+            "dropped": self._counts["dropped"],
+            "sound_hold_ms": round(self._voice.hold_ms, 1) if self._voice else None,
+            "kbps": round(self._bitrate.sent_kbps()),
+            "target_kbps": self._bitrate.kbps,
+            "codec": self._peer.video_codec,
+            "loss": round(peer.loss, 4),
+            "rtt_ms": None if peer.rtt_ms is None else round(peer.rtt_ms, 1),
+            "bytes_sent": peer.bytes_sent,
+            "bytes_received": peer.bytes_received,
+            "bad_packets": peer.bad_packets,
+            "mic_lost_ms": _ms(mic.lost) if mic else 0,
+            "mic_filled_ms": _ms(mic.filled) if mic else 0,
+            "mic_late_ms": _ms(mic.late) if mic else 0,
+            "mic_anchors": mic.anchors if mic else 0,
+            "stages": timings,
+        }
+
+    async def _listen(self) -> None:
+        async for pcm in self._peer.microphone():
+            # What comes before the pipeline stands would only be a backlog.
+            if self._mic is not None:
+                self._take(self._mic.push(pcm, self._clock()))
+
+    async def _compute(self, executor: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        worker, _ = await asyncio.gather(
+            loop.run_in_executor(executor, self._build, self._peer.video_codec),
+            self._connected(),
+        )
+        if self._peer.ended.is_set():
+            return
+        self._worker = worker
+        ahead_ms = max(FRAME_MS, self._engine_config.lookahead_ms)
+        mic = MicClock(self._clock(), ahead_ms)
+        self._voice = Voice(mic.arrival_s, ahead_ms + TYPICAL_WORK_MS)
+        self._mic = mic
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._fill(mic), name=f"{self.name}-fill")
+            group.create_task(self._speak(self._voice), name=f"{self.name}-speak")
+            while True:
+                await self._wake.wait()
+                pcm = self._next_sound()
+                for done in await loop.run_in_executor(executor, worker.step, pcm):
+                    self._show(done, mic, self._voice)
+
+    async def _connected(self) -> None:
+        try:
+            await asyncio.wait_for(self._peer.connected.wait(), CONNECT_TIMEOUT_S)
+        except TimeoutError:
+            self.hang_up("unconnected")
+
+    async def _fill(self, mic: MicClock) -> None:
+        while True:
+            self._take(mic.fill(self._clock()))
+            await asyncio.sleep(FILL_EVERY_S)
+
+    async def _speak(self, voice: Voice) -> None:
+        while True:
+            packet = await self._unspoken.get()
+            wait_s = voice.due_s(packet) - self._clock()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            stale = wait_s * 1000.0 < -STALE_MS
+            if stale or self._peer.send_sound(packet):
+                self._metrics.dropped_total.labels("sound").inc()
+
+    async def _measure(self) -> None:
+        while True:
+            await asyncio.sleep(MEASURE_EVERY_S)
+            figures = await self._peer.measure()
+            for key, value in (("in", figures.bytes_received), ("out", figures.bytes_sent)):
+                self._metrics.bytes_total.labels(key).inc(value - self._counted_bytes[key])
+                self._counted_bytes[key] = value
+            if self._mic is not None:
+                for key in self._counted_mic:
+                    value = getattr(self._mic, key)
+                    seconds = (value - self._counted_mic[key]) / SAMPLE_RATE_HZ
+                    self._metrics.microphone_seconds_total.labels(key).inc(seconds)
+                    self._counted_mic[key] = value
+
+    def _build(self, codec: VideoCodec) -> Worker:
+        size_px = self._engine_config.size_px
+        pipeline = self._make_pipeline()
+        pipeline.timings.observe = self._metrics.observe_stage
+        encoder = VideoEncoder(
+            codec,
+            (size_px, size_px),
+            kbps=self._config.video_kbps,
+            max_kbps=self._config.max_video_kbps,
+        )
+        return Worker(pipeline, encoder, self._config.probe)
+
+    def _release_worker(self) -> None:
+        self._worker = None
+
+    def _take(self, pcm: Pcm | None) -> None:
+        if pcm is None or self._voice is None:
+            return
+        self._inbox.append(pcm)
+        self._wake.set()
+        for packet in self._voice.push(pcm):
+            self._unspoken.put_nowait(packet)
+
+    def _next_sound(self) -> Pcm:
+        """All waiting sound as one run: what is ready together must be pushed together."""
+        first = self._inbox.popleft()
+        runs = [first.samples]
+        most = STEP_MS * SAMPLE_RATE_HZ // 1000 - len(first.samples)
+        while self._inbox and len(self._inbox[0].samples) <= most:
+            runs.append(self._inbox.popleft().samples)
+            most -= len(runs[-1])
+        if not self._inbox:
+            self._wake.clear()
+        return Pcm(first.pts, np.concatenate(runs))
+
+    def _show(self, picture: Encoded, mic: MicClock, voice: Voice) -> None:
+        now = self._clock()
+        dropped = 1
+        if picture.packets:
+            latency_ms = (now - mic.arrival_s(picture.index * FRAME_SAMPLES)) * 1000.0
+            voice.follow(latency_ms)
+            dropped = self._peer.send_picture(picture.packets)
+            self._sent_s.append(now)
+            self._latency_ms.append(latency_ms)
+            self._counts["pictures"] += 1
+            self._metrics.pictures_total.inc()
+            self._metrics.observe_stage("session", latency_ms)
+        if dropped:
+            self._counts["dropped"] += dropped
+            self._metrics.dropped_total.labels("picture").inc(dropped)
+
+    def _age_s(self, pts: int) -> float:
+        return 0.0 if self._mic is None else self._clock() - self._mic.arrival_s(pts)
+
+    def _want_keyframe(self) -> None:
+        if self._worker is not None:
+            self._worker.encoder.request_keyframe()
+
+    def _want_bitrate(self, kbps: int) -> None:
+        if self._worker is not None:
+            self._worker.encoder.set_bitrate(kbps)
+
+
+def _ms(samples: int) -> int:
+    return samples * 1000 // SAMPLE_RATE_HZ
+
+
+def _flash(i420: npt.NDArray[np.uint8], pcm: Pcm) -> npt.NDArray[np.uint8]:
+    """The picture with a square, top left, white while its sound beeps at 1 kHz, else black."""
+    marked = i420.copy()
+    height, width = i420.shape[0] * 2 // 3, i420.shape[1]
+    marked[:PROBE_PX, :PROBE_PX] = 235 if _beeps(pcm.samples) else 16
+    half = PROBE_PX // 2
+    chroma = marked[height:].reshape(2, height // 2, width // 2)
+    chroma[:, :half, :half] = 128
+    return marked
+
+
+def _beeps(samples: npt.NDArray[np.int16]) -> bool:
+    """Whether a tone of 1 kHz fills at least half of the sound."""
+    blocks = samples.astype(np.float32).reshape(_PROBE_BLOCKS, -1) / 32_768
+    time_s = np.arange(blocks.shape[1]) / SAMPLE_RATE_HZ
+    tone = np.exp(-2j * np.pi * _PROBE_HZ * time_s).astype(np.complex64)
+    amplitude = 2 * np.abs(blocks @ tone) / blocks.shape[1]
+    rms = np.sqrt(np.mean(blocks**2, axis=1))
+    held = (amplitude > _PROBE_LEVEL) & (amplitude > rms)
+    return int(held.sum()) * 2 >= _PROBE_BLOCKS

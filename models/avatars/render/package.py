@@ -1,0 +1,143 @@
+"""Finds a portrait's landmarks with MediaPipe and writes the avatar file.
+
+Needs a virtual environment with mediapipe 0.10.21 and numpy below 2, apart from Blender's:
+`python -m models.avatars.render.package --rendered DIR --out models/avatars`.
+"""
+
+import argparse
+import importlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from .people import PEOPLE, Person
+
+Bytes = npt.NDArray[np.uint8]
+Landmarks = npt.NDArray[np.float32]
+
+INNER_LIPS = ((78, 78), (191, 95), (80, 88), (81, 178), (82, 87), (13, 14))
+INNER_LIPS += ((312, 317), (311, 402), (310, 318), (415, 324), (308, 308))
+"""Upper and lower points of the inner lip line, from corner to corner."""
+CREATED = "2026-11-20"
+
+
+class LandmarkError(Exception):
+    """No face was found where one must be."""
+
+
+def _crops(size: int, count: int, seed: int) -> list[tuple[float, float, float]]:
+    """(left, top, side) in px of `count` jittered square crops that hold the whole head."""
+    rng = np.random.default_rng(seed)
+    crops = [(0.0, 0.0, float(size))]
+    while len(crops) < count:
+        side = size * rng.uniform(0.72, 1.15)
+        free = size - side
+        crops.append(
+            (
+                free * 0.5 + size * rng.uniform(-0.05, 0.05),
+                free * 0.35 + size * rng.uniform(-0.05, 0.05),
+                side,
+            )
+        )
+    return crops
+
+
+def landmarks(picture: Bytes, count: int = 40, seed: int = 1) -> Landmarks:
+    """(478, 3) float32 landmarks in px, z too, of a (H, W, 3) uint8 portrait.
+
+    The mean over `count` jittered crops, both as it is and mirrored in time only (never in space),
+    without the crops that stray most. Raises LandmarkError when most crops show no face.
+    """
+    solutions: Any = importlib.import_module("mediapipe.python.solutions.face_mesh")
+    size = picture.shape[0]
+    image = Image.fromarray(picture)
+    found: list[npt.NDArray[np.float64]] = []
+    with solutions.FaceMesh(
+        static_image_mode=True,
+        max_num_faces=1,
+        refine_landmarks=True,
+        min_detection_confidence=0.4,
+    ) as mesh:
+        for left, top, side in _crops(size, count, seed):
+            crop = image.transform(
+                (768, 768),
+                Image.Transform.EXTENT,
+                (left, top, left + side, top + side),
+                Image.Resampling.BICUBIC,
+            )
+            seen = mesh.process(np.asarray(crop))
+            if not seen.multi_face_landmarks:
+                continue
+            points = np.asarray([(p.x, p.y, p.z) for p in seen.multi_face_landmarks[0].landmark])
+            found.append(points * side + (left, top, 0.0))
+    if len(found) < count // 2:
+        raise LandmarkError(f"a face in {len(found)} of {count} crops, expected {count // 2}")
+    stack = np.stack(found)
+    middle = np.median(stack, axis=0)
+    stray = np.abs(stack[..., :2] - middle[..., :2]).mean(axis=(1, 2))
+    best = stack[np.argsort(stray)[: max(1, len(stack) * 3 // 4)]]
+    return np.asarray(best.mean(axis=0), np.float32)
+
+
+def shut_mouth(points: Landmarks) -> Landmarks:
+    """Lays the upper and lower inner lip on the one line where shut lips meet."""
+    shut = points.copy()
+    for upper, lower in INNER_LIPS:
+        shut[[upper, lower]] = (points[upper] + points[lower]) / 2
+        shut[[upper, lower], 2] = points[[upper, lower], 2]
+    return shut
+
+
+def _png(cells: Bytes) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(cells).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def write(path: Path, person: Person, picture: Bytes, matte: Bytes, points: Landmarks) -> None:
+    """Writes the avatar file, with fixed times so that the same input gives the same bytes."""
+    about = {
+        "format": 1,
+        "name": person.name,
+        "title": person.title,
+        "licence": "CC0-1.0",
+        "author": "The Visavis authors, from MakeHuman's CC0 assets",
+        "created": CREATED,
+        "source": "rendered by models/avatars/render",
+    }
+    array = io.BytesIO()
+    np.save(array, points.astype(np.float32), allow_pickle=False)
+    parts = {
+        "avatar.json": json.dumps(about, indent=1).encode(),
+        "portrait.png": _png(picture),
+        "matte.png": _png(matte),
+        "landmarks.npy": array.getvalue(),
+    }
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in parts.items():
+            packed.writestr(zipfile.ZipInfo(name, (2026, 11, 20, 0, 0, 0)), content)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rendered", type=Path, required=True, help="folder with NAME.png")
+    parser.add_argument("--out", type=Path, required=True, help="where NAME.avatar goes")
+    parser.add_argument("--what", nargs="+", default=list(PEOPLE), help="names")
+    wanted = parser.parse_args()
+    for name in wanted.what:
+        with Image.open(wanted.rendered / f"{name}.png") as opened:
+            picture = np.asarray(opened.convert("RGB"))
+        with Image.open(wanted.rendered / f"{name}.matte.png") as opened:
+            matte = np.asarray(opened.convert("L"))
+        points = shut_mouth(landmarks(picture))
+        write(wanted.out / f"{name}.avatar", PEOPLE[name], picture, matte, points)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Who the built-in avatars are: shape, skin, hair, clothes and light, as data."""
+
+from dataclasses import dataclass, field
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How strands are grown on a hair mesh. Lengths in metres.
+
+    Attributes:
+        strands: how many.
+        length_m: longest strand.
+        spread: shortest strand as a share of the longest.
+        lift_m: strands lie between this far below and above the card.
+        tip_lift: how much the tips turn away from the head, as a share of the length.
+        wave_m: sideways wave of locks.
+        fray_m: wander of single hairs.
+        cut_z_m: no hair below this height over the eyes (negative is below).
+        radius_m: half the thickness of a hair.
+        locks: how many locks the strands gather in; 0 is none.
+        clump: how far tips are drawn to their lock's middle, 0 to 1.
+        down: 1 when tips hang down, 0 when they point away from the crown.
+    """
+
+    strands: int = 45_000
+    length_m: float = 0.30
+    spread: float = 0.5
+    lift_m: tuple[float, float] = (-0.003, 0.004)
+    tip_lift: float = 0.0
+    wave_m: float = 0.002
+    fray_m: float = 0.0012
+    cut_z_m: float = -0.5
+    radius_m: float = 0.00006
+    locks: int = 1500
+    clump: float = 0.5
+    down: float = 1.0
+
+
+@dataclass(frozen=True)
+class Person:
+    """One built-in avatar.
+
+    Attributes:
+        name: file name of the avatar.
+        title: what the page calls it.
+        shape: MakeHuman target (`*` is both sides) -> weight.
+        skin: stem of a skin texture.
+        skin_gain: factors on the skin's linear red, green, blue.
+        eyes: stem of an eye texture.
+        brows: name of an eyebrow mesh.
+        brow_colour: linear colour multiplied on the brows.
+        lashes: name of an eyelash mesh.
+        hair: name of a hair mesh.
+        hair_colour: linear RGB that the strands reflect.
+        style: how the strands grow.
+        undercoat_m: how far the hair mesh is sunk below the strands.
+        shirt: linear RGB of the garment.
+        collar_m: height of the collar's middle over the neck's root.
+        backdrop: sRGB colours in [0, 1] of the background: left, right, glow.
+        seed: of everything random.
+    """
+
+    name: str
+    title: str
+    shape: dict[str, float] = field(default_factory=dict)
+    skin: str = "young_lightskinned_female_diffuse3"
+    skin_gain: Colour = (1.0, 1.0, 1.0)
+    eyes: str = "brownlight_eye"
+    brows: str = "eyebrow001"
+    brow_colour: Colour = (1.0, 1.0, 1.0)
+    lashes: str = "eyelashes01"
+    hair: str = "bob02"
+    hair_colour: Colour = (0.1, 0.06, 0.03)
+    style: Style = field(default_factory=Style)
+    undercoat_m: float = 0.002
+    shirt: Colour = (0.02, 0.03, 0.045)
+    collar_m: float = -0.005
+    backdrop: tuple[Colour, Colour, Colour] = (
+        (0.42, 0.47, 0.50),
+        (0.30, 0.33, 0.36),
+        (0.86, 0.78, 0.68),
+    )
+    seed: int = 1
+
+
+PEOPLE: dict[str, Person] = {
+    "maya": Person(
+        name="maya",
+        title="Maya",
+        shape={
+            "macrodetails/caucasian-female-young": 0.7,
+            "macrodetails/asian-female-young": 0.3,
+            "macrodetails/caucasian-female-old": 0.06,
+            "head/head-oval": 0.6,
+            "chin/chin-width-decr": 0.35,
+            "nose/nose-scale-horiz-decr": 0.25,
+            "mouth/mouth-angles-up": 0.55,
+            "mouth/mouth-lowerlip-volume-incr": 0.15,
+            "mouth/mouth-upperlip-volume-incr": 0.3,
+            "eyes/*-eye-scale-incr": 0.35,
+            "expression/units/caucasian/eyebrows-left-inner-up": 0.2,
+            "expression/units/caucasian/eyebrows-right-inner-up": 0.2,
+        },
+        hair="long01",
+        hair_colour=(0.16, 0.085, 0.045),
+    ),
+}

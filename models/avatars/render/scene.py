@@ -1,0 +1,267 @@
+"""The studio: a person's meshes in front of a camera, under soft lights."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+# isort: split
+import bmesh  # only there once bpy is
+
+from . import assets, hair, materials
+from .assets import Floats, Mesh
+from .people import Person
+
+METRES = 0.1
+"""MakeHuman's decimetre."""
+CAMERA_M = 1.3
+"""From the eyes to the camera."""
+FRAME_M = 0.335
+"""Width of the picture in the plane of the eyes."""
+EYES_AT = 0.42
+"""Height of the eyes in the picture, from the top."""
+
+
+def to_scene(points: Floats, origin: Floats) -> Floats:
+    """(N, 3) MakeHuman points as scene metres: x right in the picture, y away, z up; eyes at 0."""
+    moved = (points - origin) * METRES
+    return np.stack([moved[:, 0], -moved[:, 2], moved[:, 1]], axis=1)
+
+
+def clear() -> None:
+    """An empty scene."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def add_mesh(name: str, mesh: Mesh, origin: Floats, material: Any, subdivide: int = 0) -> Any:
+    """Puts a mesh into the scene, without the points that no face uses."""
+    used = sorted({v for face in mesh.faces for v in face})
+    index = {v: i for i, v in enumerate(used)}
+    data = bpy.data.meshes.new(name)
+    data.from_pydata(
+        to_scene(mesh.points[used], origin).tolist(),
+        [],
+        [[index[v] for v in face] for face in mesh.faces],
+    )
+    layer = data.uv_layers.new(name="uv")
+    flat = np.asarray([c for corner in mesh.corners for c in corner])
+    layer.data.foreach_set("uv", mesh.uv[flat].astype(np.float32).ravel())
+    data.materials.append(material)
+    data.shade_smooth()
+    made = bpy.data.objects.new(name, data)
+    bpy.context.scene.collection.objects.link(made)
+    if subdivide:
+        made.modifiers.new("smooth", "SUBSURF").render_levels = subdivide
+    return made
+
+
+def add_light(name: str, place: Floats, size_m: float, watts: float, kelvin_tint: Any) -> Any:
+    """A square soft light at `place` that looks at the face."""
+    data = bpy.data.lights.new(name, "AREA")
+    data.size = size_m
+    data.energy = watts
+    data.color = kelvin_tint
+    made = bpy.data.objects.new(name, data)
+    bpy.context.scene.collection.objects.link(made)
+    made.location = place
+    aim = np.asarray([0.0, 0.03, -0.04]) - np.asarray(place)
+    made.rotation_euler = _look(aim)
+    return made
+
+
+def _look(aim: Floats) -> tuple[float, float, float]:
+    """Euler angles that turn a thing's -z axis along `aim`, its x axis level."""
+    flat = math.hypot(aim[0], aim[1])
+    return (math.atan2(flat, -aim[2]), 0.0, math.atan2(-aim[0], aim[1]))
+
+
+def add_camera() -> None:
+    """A portrait lens at eye height, a little out of focus behind the ears."""
+    data = bpy.data.cameras.new("camera")
+    data.sensor_width = 36.0
+    data.lens = 36.0 * CAMERA_M / FRAME_M
+    data.shift_y = EYES_AT - 0.5
+    data.dof.use_dof = True
+    data.dof.focus_distance = CAMERA_M - 0.01
+    data.dof.aperture_fstop = 11.0
+    made = bpy.data.objects.new("camera", data)
+    made.location = (0.0, -CAMERA_M, 0.0)
+    made.rotation_euler = (math.pi / 2, 0.0, 0.0)
+    bpy.context.scene.collection.objects.link(made)
+    bpy.context.scene.camera = made
+
+
+def light_studio() -> None:
+    """A big warm key from the upper left, a cool fill, two rims, and a dim room."""
+    add_light("key", np.asarray([-0.75, -1.0, 0.60]), 0.70, 26.0, (1.0, 0.95, 0.88))
+    add_light("fill", np.asarray([1.0, -1.0, 0.05]), 1.2, 9.0, (0.90, 0.95, 1.0))
+    add_light("rim-right", np.asarray([0.8, 0.75, 0.45]), 0.7, 7.0, (1.0, 0.97, 0.93))
+    add_light("rim-left", np.asarray([-0.9, 0.8, 0.35]), 0.7, 4.0, (0.92, 0.96, 1.0))
+    world = bpy.data.worlds.new("room")
+    world.use_nodes = True
+    world.node_tree.nodes["Background"].inputs[0].default_value = (0.75, 0.82, 0.9, 1.0)
+    world.node_tree.nodes["Background"].inputs[1].default_value = 0.22
+    bpy.context.scene.world = world
+
+
+def add_eyes(person: Person, folder: Path, points: Floats, origin: Floats) -> None:
+    """Both eyes, each turned to the camera; the clear shell apart from the ball."""
+    mesh = assets.fitted(folder / "eyes", "high-poly", points)
+    centres = [mesh.uv[list(corner)].mean(axis=0) for corner in mesh.corners]
+    shell = [c[0] > 0.87 and c[1] < 0.13 for c in centres]
+    for side in (1.0, -1.0):
+        rows = mesh.points[:, 0] * side > 0
+        centre = (mesh.points[rows].min(axis=0) + mesh.points[rows].max(axis=0)) / 2
+        turn = -side * math.atan2(abs(centre[0]), CAMERA_M / METRES)
+        c, s = math.cos(turn), math.sin(turn)
+        about_y = np.asarray([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+        mesh.points[rows] = (mesh.points[rows] - centre) @ about_y.T + centre
+    ball = mesh.only([not x for x in shell])
+    add_mesh("eyes", ball, origin, materials.eyeball(person, folder), 1)
+    if any(shell):
+        add_mesh("corneas", mesh.only(shell), origin, materials.cornea(), 1)
+
+
+def add_shirt(person: Person, body: Mesh, origin: Floats, at: dict[str, Floats]) -> None:
+    """A crew-neck shirt: the body below a tilted plane through the neck's root, puffed out."""
+    shirt = add_mesh("shirt", body, origin, materials.cloth(person.shirt), 2)
+    bake_modifiers(shirt)
+    root = to_scene(at["neck"][None], origin)[0]
+    work = bmesh.new()
+    work.from_mesh(shirt.data)
+    bmesh.ops.bisect_plane(
+        work,
+        geom=list(work.verts) + list(work.edges) + list(work.faces),
+        plane_co=root + np.asarray([0.0, 0.0, person.collar_m]),
+        plane_no=(0.0, -0.45, 1.0),
+        clear_outer=True,
+    )
+    inner = [v for v in work.verts if not v.is_boundary]
+    for _ in range(30):
+        bmesh.ops.smooth_vert(
+            work, verts=inner, factor=0.5, use_axis_x=True, use_axis_y=True, use_axis_z=True
+        )
+    work.normal_update()
+    for vertex in work.verts:
+        vertex.co += vertex.normal * 0.005
+    rim = [e for e in work.edges if e.is_boundary and e.verts[0].co.z > root[2] - 0.06]
+    band = _collar(work, rim)
+    work.to_mesh(shirt.data)
+    work.free()
+    shirt.data.shade_smooth()
+    shirt.modifiers.new("thick", "SOLIDIFY").thickness = 0.002
+    curve = bpy.data.curves.new("collar", "CURVE")
+    curve.dimensions = "3D"
+    curve.bevel_depth = 0.0045
+    curve.bevel_resolution = 4
+    line = curve.splines.new("POLY")
+    line.points.add(len(band) - 1)
+    for point, place in zip(line.points, band, strict=True):
+        point.co = (*place, 1.0)
+    line.use_cyclic_u = True
+    curve.materials.append(shirt.data.materials[0])
+    collar = bpy.data.objects.new("collar", curve)
+    bpy.context.scene.collection.objects.link(collar)
+
+
+def add_hair(person: Person, folder: Path, points: Floats, origin: Floats) -> None:
+    """Strands over the person's hair mesh, and the mesh itself sunk and dark as undercoat."""
+    mesh = assets.fitted(folder / "hair", person.hair, points)
+    path = folder / "hair" / person.hair / f"{person.hair}_diffuse_512.png"
+    strands = hair.grow(mesh, to_scene(mesh.points, origin), path, person.style, person.seed)
+    hair.add("hair", strands, person.style.radius_m, hair.material(person.hair_colour))
+    dark = tuple(0.25 * c for c in person.hair_colour)
+    under = add_mesh("undercoat", mesh, origin, materials.card("undercoat", path, dark, 0.8), 1)
+    bake_modifiers(under)
+    for vertex in under.data.vertices:
+        vertex.co -= vertex.normal * person.undercoat_m
+
+
+def bake_modifiers(made: Any) -> None:
+    """Replaces an object's mesh with what its modifiers make of it."""
+    seen = made.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    made.data = bpy.data.meshes.new_from_object(seen)
+    made.modifiers.clear()
+
+
+def _collar(work: Any, rim: list[Any]) -> Floats:
+    """(N, 3) points round the longest loop of edges in `rim`, evened out."""
+    nearest: dict[Any, list[Any]] = {}
+    for edge in rim:
+        a, b = edge.verts
+        nearest.setdefault(a, []).append(b)
+        nearest.setdefault(b, []).append(a)
+    loops: list[list[Any]] = []
+    left = set(nearest)
+    while left:
+        walk = [left.pop()]
+        while True:
+            onward = [v for v in nearest[walk[-1]] if v in left]
+            if not onward:
+                break
+            walk.append(onward[0])
+            left.discard(onward[0])
+        loops.append(walk)
+    loop = np.asarray([v.co[:] for v in max(loops, key=len)])
+    for _ in range(10):
+        loop = (np.roll(loop, 1, axis=0) + 2 * loop + np.roll(loop, -1, axis=0)) / 4
+    return np.asarray(loop, np.float64)
+
+
+def build(person: Person, folder: Path, targets: Path) -> None:
+    """Everything before the camera, for the person given."""
+    clear()
+    base = assets.read_obj(folder / "base.obj")
+    points = assets.shape(base, targets, person.shape)
+    at = assets.joints(points, base)
+    origin = (at["l-eye"] + at["r-eye"]) / 2
+    origin[2] += 0.12
+    base.points = points
+    body = base.group("body")
+    low = origin[1] - 3.6
+    body = body.only([points[face[0], 1] > low for face in body.faces])
+    bare = at["neck"][1] - 0.62  # the shirt hides what is lower
+    skin = body.only([points[face[0], 1] > bare for face in body.faces])
+    skin = skin.only([abs(points[face[0], 0]) < 0.95 for face in skin.faces])
+    add_mesh("skin", skin, origin, materials.skin(person, folder), 2)
+    add_shirt(person, body, origin, at)
+    add_eyes(person, folder, points, origin)
+    brows = assets.fitted(folder / "eyebrows", person.brows, points)
+    path = folder / "eyebrows" / person.brows / f"{person.brows}.png"
+    add_mesh("brows", brows, origin, materials.card("brows", path, person.brow_colour), 1)
+    lashes = assets.fitted(folder / "eyelashes", person.lashes, points)
+    path = folder / "eyelashes" / person.lashes / f"{person.lashes}.png"
+    add_mesh("lashes", lashes, origin, materials.card("lashes", path, (0.3, 0.3, 0.3)), 1)
+    add_hair(person, folder, points, origin)
+    add_camera()
+    light_studio()
+
+
+def render(path: Path, size_px: int, samples: int, threads: int, seed: int) -> None:
+    """Renders the scene to an RGBA PNG with a see-through background."""
+    scene = bpy.context.scene
+    scene.render.engine = "CYCLES"
+    scene.cycles.device = "CPU"
+    scene.render.threads_mode = "FIXED"
+    scene.render.threads = threads
+    scene.cycles.samples = samples
+    scene.cycles.seed = seed
+    scene.cycles.use_adaptive_sampling = True
+    scene.cycles.adaptive_threshold = 0.02
+    scene.cycles.use_denoising = True
+    scene.cycles.denoiser = "OPENIMAGEDENOISE"
+    scene.cycles.transparent_max_bounces = 32
+    scene.cycles.max_bounces = 6
+    scene.cycles.sample_clamp_indirect = 4.0
+    scene.render.film_transparent = True
+    scene.render.resolution_x = scene.render.resolution_y = size_px
+    scene.render.resolution_percentage = 100
+    scene.render.image_settings.file_format = "PNG"
+    scene.render.image_settings.color_mode = "RGBA"
+    scene.view_settings.view_transform = "AgX"
+    scene.view_settings.look = "AgX - Medium High Contrast"
+    scene.view_settings.exposure = 0.0
+    scene.render.filepath = str(path.resolve())
+    bpy.ops.render.render(write_still=True)

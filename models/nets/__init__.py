@@ -1,0 +1,1 @@
+"""Network definitions (torch); the engine runs their ONNX exports."""

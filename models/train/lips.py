@@ -1,0 +1,310 @@
+"""Trains, measures and exports the lip network.
+
+    python -m models.train.lips prepare  LABELS OUT [--variants 24]     augmented features, once
+    python -m models.train.lips train    LABELS OUT RUN                 resumes from RUN
+    python -m models.train.lips evaluate LABELS RUN_OR_ONNX [--json F]  a table of held-out clips
+    python -m models.train.lips export   RUN WEIGHTS.onnx
+"""
+
+import argparse
+import csv
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from kernels import logmel
+from models import facemodel
+from models.nets.lips import HOPS, LipNet, LipNetConfig
+from models.train import lipdata, lipprep
+from models.train.lipdata import Clip
+from models.train.lipmix import Mixer, Pool
+
+F32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """How a lip network is trained.
+
+    Attributes:
+        held_out: speakers never trained on.
+        lookahead_ms: sound past a picture's time that its code may use; a multiple of 10.
+        steps, batch, chunks: optimiser steps; sequences a step; pictures a sequence.
+        lr, weight_decay: AdamW, one-cycle.
+        ema: decay of the averaged weights, which are the ones kept.
+    """
+
+    held_out: tuple[str, ...] = ("aoc", "lieu", "grid_lbax4n", "grid_sbia1a")
+    lookahead_ms: int = 60
+    steps: int = 4000
+    batch: int = 24
+    chunks: int = 125
+    lr: float = 2e-3
+    weight_decay: float = 0.02
+    ema: float = 0.998
+    seed: int = 0
+    net: LipNetConfig = LipNetConfig()
+
+
+WARM_UP = 6
+"""Pictures at a sequence's start that carry no loss: the state settles there."""
+
+
+def loss_of(out: Tensor, target: Tensor, mask: Tensor, opening: Tensor) -> dict[str, Tensor]:
+    """Terms of the loss for codes (B, T, K), mask (B, T) 0 or 1."""
+    total = mask.sum().clamp(min=1)
+    share = torch.tensor([2.0, 1.5, 1.0, 0.7, 0.5, 0.5])[: out.shape[2]]
+    error = nn.functional.smooth_l1_loss(out, target, beta=0.5, reduction="none")
+    code = ((error * share).sum(2) * mask).sum() / total
+    pair = mask[:, 1:] * mask[:, :-1]
+    speed = nn.functional.smooth_l1_loss(out.diff(dim=1), target.diff(dim=1), beta=0.3, reduction="none")
+    velocity = ((speed * share).sum(2) * pair).sum() / pair.sum().clamp(min=1)
+
+    # Lips that nearly touch must touch: an error counts by its ratio, not by its width.
+    def closeness(x: Tensor) -> Tensor:
+        return torch.log(nn.functional.softplus((x @ opening) * 150) / 150 + 0.012)
+
+    closure = ((closeness(out) - closeness(target)).abs() * mask).sum() / total
+
+    def centred(x: Tensor) -> Tensor:
+        y = x @ opening
+        return (y - (y * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)) * mask
+
+    a, b = centred(out), centred(target)
+    spread = (a.square().sum(1) * b.square().sum(1) + 1e-8).sqrt()
+    together = 1 - ((a * b).sum(1) / spread.clamp(min=1e-4)).mean()
+    return {"code": code, "velocity": velocity, "closure": 0.3 * closure, "together": 0.5 * together}
+
+
+def train(labels: Path, features: Path, run: Path, config: TrainConfig) -> None:
+    """Trains a network; checkpoint, configuration and curve stay in `run`."""
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "config.json").write_text(json.dumps(asdict(config), indent=1))
+    torch.manual_seed(config.seed)
+    opening = torch.from_numpy(facemodel.load().opening)
+    pool = Pool.load(features, labels, set(config.held_out))
+    net = LipNet(config.net)
+    mean = {k: v.clone() for k, v in net.state_dict().items()}
+    optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, config.steps, pct_start=0.1)
+    first, checkpoint = 0, run / "checkpoint.pt"
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        net.load_state_dict(saved["net"])
+        optimiser.load_state_dict(saved["optimiser"])
+        schedule.load_state_dict(saved["schedule"])
+        mean, first = saved["mean"], saved["step"]
+    mixer = Mixer(pool, config.lookahead_ms, np.random.default_rng(config.seed + first))
+    held = [c for c in lipdata.load_clips(labels) if c.speaker in config.held_out]
+    begun, sums = time.time(), dict[str, float]()
+    bar = tqdm(range(first, config.steps), initial=first, total=config.steps, mininterval=20)
+    for step in bar:
+        batch = mixer.batch(config.batch, config.chunks)
+        mel, code = torch.from_numpy(batch.mel), torch.from_numpy(batch.code)
+        mask = torch.from_numpy(batch.mask)
+        mask[:, :WARM_UP] = 0
+        features_, _ = net.features(mel, net.init_state(len(mel)))
+        terms = loss_of(net.head(features_), code, mask, opening)
+        if net.sounds is not None:
+            sound = torch.from_numpy(batch.sound)
+            logits = net.sounds(features_).flatten(0, 1)
+            terms["sound"] = 0.3 * nn.functional.cross_entropy(logits, sound.flatten(), ignore_index=-1)
+        loss = torch.stack(list(terms.values())).sum()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        decay = min(config.ema, (step + 1) / (step + 10))
+        for k, v in net.state_dict().items():
+            mean[k].lerp_(v, 1 - decay)
+        for k, t in terms.items():
+            sums[k] = sums.get(k, 0.0) + t.item()
+        if (step + 1) % 250 == 0 or step + 1 == config.steps:
+            saved = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "mean": mean}
+            torch.save(saved | {"schedule": schedule.state_dict(), "step": step + 1}, checkpoint)
+            torch.save(mean, run / "weights.pt")
+            scores = [measure(c, predict(load(run), c, config.lookahead_ms)) for c in held]
+            row = {"step": step + 1, "seconds": round(time.time() - begun)}
+            row |= {k: round(v / 250, 4) for k, v in sums.items()}
+            row |= {f"r {s.name[:18]}": round(s.correlation, 3) for s in scores}
+            sums.clear()
+            log = run / "curve.csv"
+            fresh = not log.exists()
+            with log.open("a") as file:
+                writer = csv.DictWriter(file, list(row))
+                if fresh:
+                    writer.writeheader()
+                writer.writerow(row)
+            bar.write(" ".join(f"{k} {v}" for k, v in row.items()))
+
+
+def load(run: Path) -> LipNet:
+    """The averaged weights of a run, ready to run."""
+    config = json.loads((run / "config.json").read_text())
+    net = LipNet(LipNetConfig(**config["net"]))
+    net.load_state_dict(torch.load(run / "weights.pt", weights_only=True))
+    return net.eval()
+
+
+def chunked(pcm: F32, lookahead_ms: int) -> F32:
+    """(T * 4, 80) log-mel of a clip, shifted so that chunk i ends at picture i's time + lookahead.
+
+    Pictures before the first are kept: the caller drops the first `HOPS` frames' chunk.
+    """
+    ahead = lookahead_ms // 10
+    mel = logmel.LogMel().push(np.concatenate([pcm, np.zeros(ahead * logmel.HOP, np.float32)]))
+    shift = ahead - HOPS
+    lead = np.tile(logmel.SILENCE, (max(0, -shift), 1))
+    return np.concatenate([lead, mel])[max(0, shift) :]
+
+
+def predict(net: LipNet, clip: Clip, lookahead_ms: int) -> F32:
+    """(T, K) codes for a clip."""
+    mel = torch.from_numpy(chunked(clip.pcm, lookahead_ms))[None]
+    count = mel.shape[1] // HOPS
+    warm = torch.from_numpy(np.tile(logmel.SILENCE, (1, 25 * HOPS, 1)))
+    with torch.no_grad():
+        _, state = net(warm, net.init_state(1))
+        codes, _ = net(mel[:, : count * HOPS], state)
+    return np.asarray(codes[0].numpy()[: len(clip.code)], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Generated against true lip opening of one clip.
+
+    Attributes:
+        correlation: of the two, at no lag.
+        best, lag: highest correlation over lags of -5 to 5 pictures, and where (positive: the
+            generated lips come late).
+        spread: standard deviation of the generated opening over that of the true one.
+    """
+
+    name: str
+    seconds: float
+    correlation: float
+    best: float
+    lag: int
+    spread: float
+
+
+def measure(clip: Clip, code: F32) -> Score:
+    """Compares generated codes (T, K) with a clip's own."""
+    opening = facemodel.load().opening
+    count = min(len(code), len(clip.code))
+    made, true, ok = (code @ opening)[:count], (clip.code @ opening)[:count], clip.valid[:count]
+
+    def at(lag: int) -> float:
+        a = made[max(0, lag) : count + min(0, lag)]
+        b = true[max(0, -lag) : count - max(0, lag)]
+        use = ok[max(0, -lag) : count - max(0, lag)]
+        return float(np.corrcoef(a[use], b[use])[0, 1])
+
+    table = {lag: at(lag) for lag in range(-5, 6)}
+    lag = max(table, key=lambda k: table[k])
+    spread = float(made[ok].std() / true[ok].std())
+    return Score(clip.name, count / lipdata.FPS, table[0], table[lag], lag, spread)
+
+
+class Step(nn.Module):
+    """What is exported: one chunk, mel (1, 4, 80) and state (1, S) -> code (1, K), next_state."""
+
+    def __init__(self, net: LipNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, mel: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        code, state = self.net(mel, state)
+        return code[:, 0], state
+
+
+def export(run: Path, out: Path) -> None:
+    """Writes the run's averaged weights as ONNX."""
+    net = load(run)
+    example = (torch.zeros(1, HOPS, logmel.BANDS), net.init_state(1))
+    names = {"input_names": ["mel", "state"], "output_names": ["code", "next_state"]}
+    part = out.with_suffix(".part")
+    torch.onnx.export(Step(net).eval(), example, str(part), dynamo=False, opset_version=17, **names)
+    part.replace(out)
+
+
+def table(scores: list[Score]) -> str:
+    """Scores as text."""
+    lines = [f"{'clip':36} {'s':>5} {'r':>6} {'best':>6} {'lag':>4} {'spread':>6}"]
+    lines += [
+        f"{s.name[:36]:36} {s.seconds:5.1f} {s.correlation:6.3f} {s.best:6.3f} {s.lag:4d} {s.spread:6.2f}"
+        for s in scores
+    ]
+    weight = np.array([s.seconds for s in scores])
+    for name in ("correlation", "spread"):
+        mean = float(np.average([getattr(s, name) for s in scores], weights=weight))
+        lines.append(f"{name}, mean over seconds: {mean:.3f}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    usual = TrainConfig()
+    parser = argparse.ArgumentParser(description="Train, measure and export the lip network.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    p = verbs.add_parser("prepare")
+    p.add_argument("labels", type=Path)
+    p.add_argument("out", type=Path)
+    p.add_argument("--variants", type=int, default=24)
+    p.add_argument("--first", type=int, default=0)
+    p.add_argument("--speech", type=Path, help="folder of WAV files for babble noise")
+    p = verbs.add_parser("train")
+    p.add_argument("labels", type=Path)
+    p.add_argument("features", type=Path)
+    p.add_argument("run", type=Path)
+    p.add_argument("--steps", type=int, default=usual.steps)
+    p.add_argument("--held-out", default=",".join(usual.held_out))
+    p.add_argument("--lookahead-ms", type=int, default=usual.lookahead_ms)
+    p.add_argument("--threads", type=int, default=1)
+    p = verbs.add_parser("evaluate")
+    p.add_argument("labels", type=Path)
+    p.add_argument("weights", type=Path)
+    p.add_argument("--speakers", default=",".join(usual.held_out))
+    p = verbs.add_parser("export")
+    p.add_argument("run", type=Path)
+    p.add_argument("out", type=Path)
+    args = parser.parse_args(argv)
+    if args.verb == "prepare":
+        args.out.mkdir(parents=True, exist_ok=True)
+        if not (args.out / "noises.npz").exists():
+            lipprep.write_noises(args.out, args.speech)
+        for number in tqdm(range(args.first, args.first + args.variants)):
+            lipprep.write_variant(args.labels, args.out, number)
+    elif args.verb == "train":
+        torch.set_num_threads(args.threads)
+        config = replace(
+            TrainConfig(),
+            steps=args.steps,
+            held_out=tuple(s for s in args.held_out.split(",") if s),
+            lookahead_ms=args.lookahead_ms,
+        )
+        train(args.labels, args.features, args.run, config)
+    elif args.verb == "export":
+        export(args.run, args.out)
+    elif args.verb == "evaluate":
+        wanted = set(args.speakers.split(","))
+        config = json.loads((args.weights / "config.json").read_text())
+        net = load(args.weights)
+        clips = [c for c in lipdata.load_clips(args.labels) if c.speaker in wanted]
+        sys.stdout.write(
+            table([measure(c, predict(net, c, config["lookahead_ms"])) for c in clips]) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Labelled footage -> how heads move and eyes blink (models/weights/liveliness.json).
+
+    python -m models.train.liveliness LABELS OUT.json
+
+Angles are in radians, relative to each clip's own mean; speeds in radians a second after a
+120 ms mean, which takes most of the tracking noise away; shifts in face widths. Speaking and
+silent are told apart within talking clips by their sound; `idle` are clips of a silent person.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kernels import logmel
+from models import facemodel
+from models.train import face
+
+F64 = npt.NDArray[np.float64]
+FPS = 25
+EYES = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380))
+BLINK_DEPTH = 0.6
+"""An eye counts as shut below this share of the clip's usual aspect ratio."""
+
+
+def poses(points: F64) -> F64:
+    """(T, 6) yaw, pitch, roll in radians, x, y in face widths, log scale; about the clip's mean."""
+    model = facemodel.load()
+    target = model.neutral.astype(np.float64)[model.stable]
+    source = points[:, model.stable]
+    centre = source.mean(1, keepdims=True)
+    a, b = source - centre, target - target.mean(0)
+    u, s, vt = np.linalg.svd(np.einsum("tnj,nk->tjk", a, b))
+    sign = np.ones_like(s)
+    sign[:, 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    r = np.einsum("tij,tj,tjk->tik", u, sign, vt)
+    scale = (s * sign).sum(1) / (b**2).sum()
+    yaw = np.arctan2(r[:, 0, 2], r[:, 2, 2])
+    pitch = -np.arcsin(np.clip(r[:, 1, 2], -1, 1))
+    roll = np.arctan2(r[:, 1, 0], r[:, 1, 1])
+    shift = centre[:, 0, :2] / scale.mean()
+    out = np.column_stack([yaw, pitch, roll, shift, np.log(scale)])
+    return np.asarray(out - out.mean(0))
+
+
+def smooth(x: F64) -> F64:
+    """Mean over three pictures."""
+    return np.asarray((x[:-2] + x[1:-1] + x[2:]) / 3)
+
+
+def eye_ratio(points: F64) -> F64:
+    """(T,) mean aspect ratio of the two eyes."""
+
+    def one(i: tuple[int, ...]) -> F64:
+        p = points[:, list(i), :2]
+        tall = np.linalg.norm(p[:, 1] - p[:, 5], axis=1) + np.linalg.norm(p[:, 2] - p[:, 4], axis=1)
+        return np.asarray(tall / (2 * np.linalg.norm(p[:, 0] - p[:, 3], axis=1)))
+
+    return np.asarray((one(EYES[0]) + one(EYES[1])) / 2)
+
+
+def blinks(ratio: F64) -> list[tuple[int, int]]:
+    """(first, last + 1) pictures of each blink, widened to where the lid starts and ends."""
+    usual = np.quantile(ratio, 0.7)
+    shut = ratio < BLINK_DEPTH * usual
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], shut.astype(int), [0]])))
+    found: list[tuple[int, int]] = []
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        while first > 0 and ratio[first - 1] < 0.9 * usual:
+            first -= 1
+        while last < len(ratio) and ratio[last] < 0.9 * usual:
+            last += 1
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], last)
+        else:
+            found.append((first, last))
+    return [(a, b) for a, b in found if b - a <= 15]
+
+
+def voiced(pcm: npt.NDArray[np.int16] | None, count: int) -> npt.NDArray[np.bool_]:
+    """(T,) whether a picture is within 200 ms of loud sound."""
+    if pcm is None:
+        return np.zeros(count, bool)
+    mel = logmel.LogMel().push(pcm.astype(np.float32) / 32768)[: count * 4]
+    level = mel[:, 8:60].mean(1).reshape(-1, 4).max(1)
+    loud = level > np.quantile(level, 0.9) - 1.1
+    near = np.convolve(loud, np.ones(11), "same") > 0
+    return np.pad(near[:count], (0, max(0, count - len(near))))
+
+
+def table(rows: F64, speeds: F64) -> dict[str, dict[str, float]]:
+    """Standard deviations by name."""
+    names = ("yaw", "pitch", "roll", "x", "y", "log_scale")
+    std, speed = rows.std(0), np.sqrt((speeds**2).mean(0))
+    return {
+        n: {"std": round(float(std[i]), 4), "speed_rms": round(float(speed[i]), 4)}
+        for i, n in enumerate(names)
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Head and eye statistics of labelled footage.")
+    parser.add_argument("labels", type=Path)
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args(argv)
+    rows: dict[str, list[F64]] = {"speaking": [], "silent": [], "idle": []}
+    speeds: dict[str, list[F64]] = {k: [] for k in rows}
+    lengths: list[int] = []
+    gaps: list[int] = []
+    seconds, depth = 0.0, []
+    for track in face.load_tracks(args.labels / "train"):
+        count = len(track.landmarks)
+        if count < 10 or track.name.startswith("grid_s1"):
+            continue  # one man reading three-second lines in a booth would drown the others
+        points = track.landmarks.astype(np.float64)
+        pose = poses(points)
+        speed = np.diff(smooth(pose), axis=0) * FPS
+        idle = "idle" in track.name
+        talk = voiced(track.pcm, count)
+        for key, use in (("speaking", talk), ("silent", ~talk)):
+            if track.pcm is None and not idle:
+                continue
+            key = "idle" if idle else key
+            rows[key].append(pose[use])
+            speeds[key].append(speed[use[2:-1]])
+        if count >= 250:
+            ratio = eye_ratio(points)
+            found = blinks(ratio)
+            lengths += [b - a for a, b in found]
+            starts = [a for a, _ in found]
+            gaps += list(np.diff(starts))
+            depth += [float(ratio[a:b].min() / np.quantile(ratio, 0.7)) for a, b in found]
+            seconds += count / FPS
+    report: dict[str, object] = {
+        k: {"seconds": round(sum(map(len, v)) / FPS, 1)}
+        | table(np.concatenate(v), np.concatenate(speeds[k]))
+        for k, v in rows.items()
+    }
+    report["blink"] = {
+        "seconds": round(seconds, 1),
+        "count": len(lengths),
+        "per_second": round(len(lengths) / seconds, 3),
+        "duration_ms_p10_p50_p90": [round(float(q) * 40) for q in np.quantile(lengths, [0.1, 0.5, 0.9])],
+        "interval_s_p10_p50_p90": [round(float(q) / FPS, 2) for q in np.quantile(gaps, [0.1, 0.5, 0.9])],
+        "lid_ratio_at_shut_p50": round(float(np.median(depth)), 3),
+    }
+    args.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

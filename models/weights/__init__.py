@@ -1,0 +1,20 @@
+"""The shipped weights, each with a card of the same name (`lips.onnx`, `lips.md`)."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+
+
+def path(name: str) -> Path:
+    """Path of a shipped file, such as `lips.onnx`.
+
+    Raises:
+        FileNotFoundError: no such weights are shipped.
+    """
+    found = _FOLDER / name
+    if not found.is_file() or found.parent != _FOLDER:
+        shipped = sorted(
+            p.name for p in _FOLDER.iterdir() if p.suffix in {".onnx", ".npz", ".json"}
+        )
+        raise FileNotFoundError(f"weights {name!r} are not shipped, expected one of {shipped}")
+    return found

@@ -1,0 +1,263 @@
+/** Ties the call to the page. */
+
+import { Call } from "./call.js";
+import { Meter } from "./meter.js";
+import { CallGone, Gauge } from "./stats.js";
+import { View } from "./ui.js";
+import { endWords, waitWords } from "./words.js";
+
+const FIGURES_MS = 1_000;
+/** After so long without any sound, the page asks about the microphone. */
+const SILENCE_MS = 8_000;
+const CHOICE_KEY = "visavis.avatar";
+
+const view = new View();
+
+/** @type {import("./ui.js").AvatarInfo[]} */
+let avatars = [];
+/** @type {import("./ui.js").AvatarInfo | undefined} */
+let chosen;
+/** @type {Call | null} */
+let call = null;
+/** @type {Meter | null} */
+let meter = null;
+/** @type {WakeLockSentinel | null} */
+let wakeLock = null;
+let ticker = 0;
+let waiter = 0;
+let heard = true;
+let lastSoundMs = 0;
+
+async function loadAvatars() {
+  try {
+    const response = await fetch("api/avatars", { cache: "no-store" });
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    avatars = await response.json();
+  } catch {
+    view.notify(endWords({ state: "ended", reason: "unreachable" }));
+    view.labelCall("Try again");
+    view.callButton.disabled = false;
+    return;
+  }
+  if (!avatars.length) {
+    view.notify({ title: "No avatar is installed", text: "Add an avatar file on the server, then reload this page." });
+    return;
+  }
+  view.notify(null);
+  const wanted = new URLSearchParams(location.search).get("avatar") ?? remembered();
+  choose(avatars.some(({ name }) => name === wanted) ? String(wanted) : avatars[0].name);
+  view.offerAvatars(avatars, chosen?.name ?? "", choose);
+}
+
+/** @param {string} name */
+function choose(name) {
+  chosen = avatars.find((avatar) => avatar.name === name);
+  if (!chosen) return;
+  view.showAvatar(chosen);
+  try {
+    localStorage.setItem(CHOICE_KEY, name);
+  } catch {
+    // Storage may be closed to the page: the choice then lasts as long as the page.
+  }
+}
+
+function remembered() {
+  try {
+    return localStorage.getItem(CHOICE_KEY);
+  } catch {
+    return null;
+  }
+}
+
+async function startCall() {
+  if (call && !call.ended) {
+    call.hangUp();
+    return;
+  }
+  if (view.callButton.getAttribute("aria-disabled") === "true") return;
+  if (!chosen) {
+    await loadAvatars();
+    return;
+  }
+  const current = new Call(chosen.name);
+  call = current;
+  current.addEventListener("state", (event) => onState(current, /** @type {CustomEvent} */ (event).detail));
+  current.addEventListener("microphone", (event) => onMicrophone(/** @type {CustomEvent} */ (event).detail));
+  current.addEventListener("microphone-ended", () => view.say("The microphone has stopped. Hang up and call again to use another."));
+  current.addEventListener("media", (event) => onMedia(/** @type {CustomEvent} */ (event).detail));
+  await current.start();
+}
+
+/**
+ * @param {Call} current
+ * @param {import("./call.js").StateDetail} detail
+ */
+function onState(current, detail) {
+  if (current !== call) return;
+  const name = chosen?.title ?? "The avatar";
+  view.setState(detail.state);
+  switch (detail.state) {
+    case "asking":
+      clearInterval(waiter);
+      view.notify(null);
+      view.labelCall("Cancel");
+      view.say("Please allow the microphone");
+      break;
+    case "connecting":
+      view.say("Connecting…");
+      break;
+    case "live":
+      view.say(`Connected. ${name} speaks as you do.`, true);
+      if (!ticker) begin(current);
+      break;
+    case "weak":
+      view.say("The connection is weak. Holding on…");
+      break;
+    case "ended":
+      finish(detail);
+      break;
+  }
+}
+
+/** @param {Call} current */
+function begin(current) {
+  const since = performance.now();
+  const gauge = new Gauge(/** @type {RTCPeerConnection} */ (current.connection), current.url);
+  lastSoundMs = since;
+  view.setMuted(false);
+  view.setHeard(heard);
+  view.setClock(0);
+  view.setFigures(null);
+  document.title = `${chosen?.title} – Visavis`;
+  navigator.wakeLock?.request("screen").then((lock) => (wakeLock = lock), () => {});
+  ticker = window.setInterval(async () => {
+    view.setClock((performance.now() - since) / 1000);
+    watchSilence();
+    try {
+      const figures = await gauge.read();
+      if (current === call && !current.ended) view.setFigures(figures);
+    } catch (error) {
+      if (error instanceof CallGone) current.dropped();
+      else if (!current.ended) throw error;
+    }
+  }, FIGURES_MS);
+}
+
+/** @param {import("./call.js").StateDetail} detail */
+function finish(detail) {
+  clearInterval(ticker);
+  ticker = 0;
+  meter?.close();
+  meter = null;
+  wakeLock?.release().catch(() => {});
+  wakeLock = null;
+  if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
+  view.picture.srcObject = null;
+  document.title = "Visavis";
+  const words = endWords(detail);
+  view.notify(words);
+  view.say(detail.reason === "hung-up" ? "Call ended" : "", true);
+  view.labelCall(words ? "Call again" : `Call ${chosen?.title}`);
+  if (words && detail.retryAfterS !== undefined) countDown(words, detail.retryAfterS);
+}
+
+/**
+ * @param {import("./words.js").Words} words
+ * @param {number} seconds
+ */
+function countDown(words, seconds) {
+  const step = () => {
+    view.noticeText.textContent = words.text + waitWords(seconds);
+    view.callButton.setAttribute("aria-disabled", String(seconds > 0));
+    if (seconds-- <= 0) clearInterval(waiter);
+  };
+  clearInterval(waiter);
+  waiter = window.setInterval(step, 1_000);
+  step();
+}
+
+/** @param {MediaStream} stream */
+function onMicrophone(stream) {
+  meter?.close();
+  meter = new Meter(stream, (level) => {
+    view.setLevel(level);
+    if (level > 0) lastSoundMs = performance.now();
+  });
+}
+
+/** @param {MediaStream} stream */
+function onMedia(stream) {
+  if (view.picture.srcObject === stream) return;
+  view.picture.srcObject = stream;
+  view.picture.muted = !heard;
+  view.picture.play().catch(() => {
+    // The browser wants another gesture before it plays sound: go on silently and say so.
+    heard = false;
+    view.setHeard(false);
+    view.picture.play().catch(() => {});
+    view.say("The browser keeps the avatar silent. Press “Sound off” to hear it.");
+  });
+}
+
+function watchSilence() {
+  const silentMs = performance.now() - lastSoundMs;
+  if (call?.muted) lastSoundMs = performance.now();
+  else if (silentMs > SILENCE_MS && silentMs < SILENCE_MS + FIGURES_MS * 1.5) {
+    view.say("Nothing is heard from the microphone. Is it the right one, and switched on?", true);
+  }
+}
+
+function toggleMute() {
+  if (!call || call.state === "ended") return;
+  call.muted = !call.muted;
+  view.setMuted(call.muted);
+  if (call.muted) view.say("You are muted");
+  else view.say("You can be heard", true);
+}
+
+function toggleHear() {
+  heard = !heard;
+  view.setHeard(heard);
+  view.say(heard ? "You hear the avatar" : "The avatar is silent for you", true);
+}
+
+function toggleFull() {
+  if (document.fullscreenElement) {
+    document.exitFullscreen().catch(() => {});
+  } else if (view.stage.requestFullscreen) {
+    view.stage.requestFullscreen().catch(() => {});
+  } else {
+    // Phones that show only a video in full screen.
+    /** @type {any} */ (view.picture).webkitEnterFullscreen?.();
+  }
+}
+
+/** @param {KeyboardEvent} event */
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  view.stir();
+  const during = call?.state === "live" || call?.state === "weak";
+  const key = event.key.toLowerCase();
+  if (during && key === "m") toggleMute();
+  else if (during && key === "s") toggleHear();
+  else if (during && key === "f") toggleFull();
+  else if (key === "escape" && (call?.state === "asking" || call?.state === "connecting")) call.hangUp();
+}
+
+view.callButton.addEventListener("click", startCall);
+view.muteButton.addEventListener("click", toggleMute);
+view.hearButton.addEventListener("click", toggleHear);
+view.fullButton.addEventListener("click", toggleFull);
+view.endButton.addEventListener("click", () => call?.hangUp());
+view.picture.addEventListener("loadeddata", () => view.portrait.classList.add("showing"));
+view.picture.addEventListener("dblclick", toggleFull);
+document.addEventListener("keydown", onKey);
+document.addEventListener("pointermove", () => view.stir(), { passive: true });
+document.addEventListener("pointerdown", () => view.stir(), { passive: true });
+document.addEventListener("fullscreenchange", () => {
+  view.setFull(Boolean(document.fullscreenElement));
+  view.stir();
+});
+window.addEventListener("pagehide", () => call?.hangUp());
+
+await loadAvatars();
