@@ -24,9 +24,9 @@ START_S = 60.0
 CONNECT_S = 20.0
 _STOP_S = 10.0
 
+ALLOW_MICROPHONE = "--use-fake-ui-for-media-stream"
+FAKE_MICROPHONE = "--use-fake-device-for-media-stream"
 FLAGS = (
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
     "--disable-background-networking",
     "--disable-component-update",
@@ -114,7 +114,9 @@ class Server:
 def find_chromium() -> str | None:
     """Path of a Chromium or Chrome: the system's, else Playwright's own, else None."""
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if path := shutil.which(name):
+        path = shutil.which(name)
+        # Ubuntu's `chromium` may be a stub that only names a snap: run it to know.
+        if path and not subprocess.run([path, "--version"], capture_output=True).returncode:
             return path
     try:
         from playwright.sync_api import sync_playwright
@@ -150,14 +152,21 @@ class Chromium:
 
     Args:
         microphone: 16-bit WAV that the microphone repeats; None beeps as Chromium likes.
-        flags: further command line flags.
+        allowed: whether pages may use the microphone.
+        present: whether there is a microphone.
 
     Raises:
         BackendError: Playwright or a Chromium is missing.
     """
 
-    def __init__(self, microphone: Path | None = None, flags: Sequence[str] = ()) -> None:
-        self._flags = [*FLAGS, *flags]
+    def __init__(
+        self, microphone: Path | None = None, allowed: bool = True, present: bool = True
+    ) -> None:
+        self._flags = [*FLAGS]
+        if allowed:
+            self._flags.append(ALLOW_MICROPHONE)
+        if present:
+            self._flags.append(FAKE_MICROPHONE)
         if microphone is not None:
             self._flags.append(f"--use-file-for-fake-audio-capture={microphone}")
 
@@ -217,6 +226,7 @@ class Caller:
         page: Playwright's page.
         complaints: errors that the page's console showed.
         requests: addresses that the page asked for.
+        call_path: where the server keeps the last call made, such as `/api/call/ID`.
     """
 
     def __init__(
@@ -233,6 +243,8 @@ class Caller:
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self.call_path = ""
+        self.page.on("response", self._on_response)
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
@@ -277,20 +289,17 @@ class Caller:
         found: dict[str, dict[str, Any]] = json.loads(text)
         return found
 
-    def clock_offset_ms(self) -> tuple[float, float]:
-        """(offset, uncertainty) in ms: `time.monotonic()` less the page's clock."""
-        best = (0.0, float("inf"))
-        for _ in range(20):
-            before = time.monotonic() * 1000
-            page_ms = float(self.page.evaluate("() => window.__probe.clock()"))
-            after = time.monotonic() * 1000
-            if after - before < 2 * best[1]:
-                best = ((before + after) / 2 - page_ms, (after - before) / 2)
-        return best
+    def page_clock_ms(self) -> float:
+        """The page's clock now, `performance.now()`."""
+        return float(self.page.evaluate("() => performance.now()"))
 
     def close(self) -> None:
         """Closes the page, as a person closes a tab."""
         self.context.close()
+
+    def _on_response(self, response: Any) -> None:
+        if response.status == 201:
+            self.call_path = response.headers.get("location", "")
 
     def _on_console(self, message: Any) -> None:
         if message.type in ("error", "warning"):

@@ -25,6 +25,8 @@ from engine.frames import SAMPLE_RATE_HZ
 
 PTIME_MS = 10
 _PTIME_SAMPLES = SAMPLE_RATE_HZ * PTIME_MS // 1000
+_PIECE_RUNS = 15
+_LOUD = 500.0
 
 
 class Microphone(MediaStreamTrack):
@@ -36,7 +38,8 @@ class Microphone(MediaStreamTrack):
     Attributes:
         skip: asked with each packet's number; where it says yes, the packet is never sent.
         muted: while True no packet is sent, as if the sound card had stopped.
-        delay_s: how late packets leave now.
+        number: of the next packet.
+        started_s: when its first sound was heard, by `time.perf_counter`.
     """
 
     kind = "audio"
@@ -46,8 +49,8 @@ class Microphone(MediaStreamTrack):
         self.skip: Callable[[int], bool] = lambda number: False
         self.muted = False
         self.number = 0
-        self._samples = samples
-        self._started_s: float | None = None
+        self.samples = samples
+        self.started_s = 0.0
         self._encoder = av.CodecContext.create("libopus", "w")
         self._encoder.format = "s16"
         self._encoder.layout = "mono"
@@ -57,12 +60,11 @@ class Microphone(MediaStreamTrack):
 
     async def recv(self) -> AnyPacket:
         """The next packet, when it is time."""
-        loop = asyncio.get_running_loop()
-        if self._started_s is None:
-            self._started_s = loop.time()
+        if self.number == 0:
+            self.started_s = time.perf_counter()
         while True:
-            due_s = self._started_s + (self.number + 1) * PTIME_MS / 1000
-            await asyncio.sleep(max(0.0, due_s - loop.time()))
+            due_s = self.started_s + (self.number + 1) * PTIME_MS / 1000
+            await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
             packet = self._encode(self.number)
             self.number += 1
             if not self.muted and not self.skip(self.number - 1):
@@ -70,7 +72,7 @@ class Microphone(MediaStreamTrack):
 
     def _encode(self, number: int) -> AnyPacket:
         start = number * _PTIME_SAMPLES
-        block = self._samples.take(range(start, start + _PTIME_SAMPLES), mode="wrap")
+        block = self.samples.take(range(start, start + _PTIME_SAMPLES), mode="wrap")
         frame = av.AudioFrame.from_ndarray(block.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = SAMPLE_RATE_HZ
         frame.pts = start
@@ -88,6 +90,7 @@ class Caller:
         url: of the server, with a slash at its end.
         samples: what the microphone hears, (N,) int16 mono at 48 kHz.
         codec: "VP8" or "H264", offered first.
+        keep: whether to keep the pictures; if not, only when they came.
 
     Attributes:
         pictures: (seconds, picture) of each received picture; the picture's (H, W) luma, uint8.
@@ -95,7 +98,13 @@ class Caller:
         location: path of the call on the server.
     """
 
-    def __init__(self, url: str, samples: npt.NDArray[np.int16], codec: str = "VP8") -> None:
+    def __init__(
+        self,
+        url: str,
+        samples: npt.NDArray[np.int16],
+        codec: str = "VP8",
+        keep: bool = True,
+    ) -> None:
         transport_mends.apply()
         self.pictures: list[tuple[float, npt.NDArray[np.uint8]]] = []
         self.sound: list[tuple[float, int, npt.NDArray[np.int16]]] = []
@@ -105,6 +114,7 @@ class Caller:
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._url = url
         self._codec = codec
+        self._keep = keep
         self._tasks: list[asyncio.Task[None]] = []
         self._http = aiohttp.ClientSession()
 
@@ -152,12 +162,41 @@ class Caller:
         async with asyncio.timeout(timeout_s), self.changed:
             await self.changed.wait_for(done)
 
+    async def seen(self, count: int, timeout_s: float = 20.0) -> None:
+        """Waits until so many pictures have come.
+
+        Raises:
+            TimeoutError: they did not come.
+        """
+        await self.wait(lambda: len(self.pictures) >= count, timeout_s)
+
+    async def spoken(self, number: int, timeout_s: float = 20.0) -> None:
+        """Waits until the microphone has sent packets up to this number.
+
+        Raises:
+            TimeoutError: it did not get so far.
+        """
+        await self.wait(lambda: self.microphone.number >= number, timeout_s)
+
     async def figures(self) -> dict[str, Any]:
         """The server's live figures of this call."""
         async with self._http.get(self._url + self.location[1:]) as response:
             response.raise_for_status()
             figures: dict[str, Any] = await response.json()
             return figures
+
+    async def server_idle(self, timeout_s: float = 10.0) -> None:
+        """Waits until the server says that no call runs.
+
+        Raises:
+            TimeoutError: some call still runs.
+        """
+        async with asyncio.timeout(timeout_s):
+            while True:
+                async with self._http.get(f"{self._url}health") as response:
+                    if (await response.json())["sessions"] == 0:
+                        return
+                await asyncio.sleep(0.05)
 
     async def hang_up(self) -> int:
         """Ends the call by DELETE; returns the status."""
@@ -187,7 +226,9 @@ class Caller:
                 return
             now = time.perf_counter()
             if isinstance(frame, av.VideoFrame):
-                luma = frame.to_ndarray(format="gray")
+                luma = np.zeros((0, 0), np.uint8)
+                if self._keep:
+                    luma = frame.to_ndarray(format="gray").astype(np.uint8)
                 self.pictures.append((now, luma))
             elif isinstance(frame, av.AudioFrame) and frame.pts is not None:
                 channels = len(frame.layout.channels)
@@ -199,12 +240,47 @@ class Caller:
 
 @asynccontextmanager
 async def calling(
-    url: str, samples: npt.NDArray[np.int16], codec: str = "VP8"
+    url: str, samples: npt.NDArray[np.int16], codec: str = "VP8", keep: bool = True
 ) -> AsyncIterator[Caller]:
     """A call that lasts as long as the block."""
-    caller = Caller(url, samples, codec)
+    caller = Caller(url, samples, codec, keep)
     try:
         await caller.call()
         yield caller
     finally:
         await caller.close()
+
+
+def heard_delay_ms(caller: Caller, last_s: float = 2.0) -> float:
+    """From a sound in the caller's microphone to the end of the same sound coming back, in ms.
+
+    Pieces of what came back over the last seconds are found again in what was said; the
+    quickest counts, for a busy machine only ever adds to the others.
+
+    Raises:
+        ValueError: nothing was loud enough to be found again.
+    """
+    runs = caller.sound[-int(last_s * 50) :]
+    delays = []
+    for first in range(0, len(runs) - _PIECE_RUNS + 1, _PIECE_RUNS):
+        piece = runs[first : first + _PIECE_RUNS]
+        echo = np.concatenate([run for _, _, run in piece]).astype(np.float32)
+        if np.sqrt(np.mean(echo**2)) > _LOUD:
+            end_s = caller.microphone.started_s + _find(caller, echo) / SAMPLE_RATE_HZ
+            delays.append((piece[-1][0] - end_s) * 1000.0)
+    if not delays:
+        raise ValueError(f"no sound above {_LOUD} came back in the last {last_s} s")
+    return min(delays)
+
+
+def _find(caller: Caller, echo: npt.NDArray[np.float32]) -> int:
+    """Sample of the microphone's sound at which the echo ends."""
+    until = caller.microphone.number * _PTIME_SAMPLES
+    since = max(0, until - 4 * SAMPLE_RATE_HZ)
+    said = caller.microphone.samples.take(range(since, until), mode="wrap").astype(np.float32)
+    size = 1 << (len(said) + len(echo)).bit_length()
+    match = np.fft.irfft(np.fft.rfft(said, size) * np.conj(np.fft.rfft(echo, size)), size)
+    # Normalised by the energy under the echo, or the loudest place would always win.
+    total = np.cumsum(np.pad(said.astype(np.float64) ** 2, (1, 0)))
+    energy = total[len(echo) :] - total[: -len(echo)]
+    return since + int(np.argmax(match[: len(energy)] / np.sqrt(energy + 1))) + len(echo)

@@ -41,7 +41,7 @@ class Pictures:
         shown_ms: (N,) when the screen shows it: the later of the callback and the expected
             display, so a whole screen refresh is counted in.
         presented_ms: (N,) when the browser handed it to the compositor.
-        number: (N,) the browser's own count of presented pictures; a step of 2 is a missed callback.
+        number: (N,) the browser's own count of pictures; a step of 2 is a missed callback.
         flash: (N,) bool, the probe's square is lit.
         face: (N, S, S) uint8 grey, or (N, 0, 0).
     """
@@ -74,7 +74,7 @@ class Reactions:
     peak: float
 
 
-def sound(chunks: list[list[Any]], stamped_at_end: bool) -> Sound:
+def sound(chunks: list[list[Any]], stamped_at_end: bool, delay_ms: float = 0.0) -> Sound:
     """Joins the probe's buffers.
 
     Args:
@@ -83,10 +83,11 @@ def sound(chunks: list[list[Any]], stamped_at_end: bool) -> Sound:
             microphone, which hands over 10 ms at once: a sample counts from when a real one would
             have heard it, which makes latency larger. Sound received is stamped as it is fetched
             for playing.
+        delay_ms: how late the buffers hold what their stamp names.
     """
     times, peaks = [], []
     for stamp, duration, _, values in chunks:
-        start = stamp - duration if stamped_at_end else stamp
+        start = stamp - delay_ms - (duration if stamped_at_end else 0.0)
         times.append(start + np.arange(len(values)) * BLOCK_MS)
         peaks.append(np.asarray(values, np.int32))
     if not times:
@@ -111,24 +112,35 @@ def pictures(rows: list[list[Any]], face_px: int = 80) -> Pictures:
     )
 
 
-def onsets(heard: Sound, share: float = 0.1, quiet_ms: int = 150) -> Times:
-    """(K,) times at which sound begins after at least `quiet_ms` of quiet.
+def spans(heard: Sound, share: float = 0.1, quiet_ms: int = 150) -> Times:
+    """(K, 2) when each sound begins and ends.
 
     Args:
         share: of the loudest (99.5th percentile) that counts as sound.
+        quiet_ms: what is closer together is one sound.
     """
     if not len(heard.peak):
-        return np.zeros(0)
-    loud = heard.peak > max(share * float(np.percentile(heard.peak, 99.5)), 100.0)
-    index = np.flatnonzero(loud)
-    before = np.diff(heard.at_ms[index], prepend=-np.inf)
-    return heard.at_ms[index[before > quiet_ms]]
+        return np.zeros((0, 2))
+    at = heard.at_ms[_loud(heard, share)]
+    breaks = np.flatnonzero(np.diff(at) > quiet_ms)
+    if not len(at):
+        return np.zeros((0, 2))
+    begin = at[np.concatenate(([0], breaks + 1))]
+    end = at[np.concatenate((breaks, [len(at) - 1]))] + BLOCK_MS
+    return np.stack([begin, end], axis=1)
+
+
+def onsets(heard: Sound, share: float = 0.1, quiet_ms: int = 150) -> Times:
+    """(K,) when each sound begins, see `spans`."""
+    return spans(heard, share, quiet_ms)[:, 0]
 
 
 def flashes(seen: Pictures) -> Times:
-    """(K,) times at which the probe's square lit up."""
-    lit = np.flatnonzero(seen.flash[1:] & ~seen.flash[:-1]) + 1
-    return seen.shown_ms[lit]
+    """(K, 2) when the probe's square lit up, and when it was dark again."""
+    turns = np.diff(seen.flash.astype(np.int8))
+    lit, dark = (seen.shown_ms[np.flatnonzero(turns == turn) + 1] for turn in (1, -1))
+    dark = dark[np.searchsorted(dark, lit[0]) :] if len(lit) else dark[:0]
+    return np.stack([lit[: len(dark)], dark], axis=1)
 
 
 def paired(first: Times, second: Times, least_ms: float, most_ms: float) -> Times:
@@ -163,9 +175,7 @@ def drift(times_ms: Times, values_ms: Times) -> float:
     return float(np.median(values_ms[-fifth:]) - np.median(values_ms[:fifth]))
 
 
-def reactions(
-    seen: Pictures, starts: Times, heard: Sound, mouth: tuple[slice, slice]
-) -> Reactions:
+def reactions(seen: Pictures, starts: Times, heard: Sound, mouth: tuple[slice, slice]) -> Reactions:
     """When the mouth visibly answers each start of sound.
 
     The rule: for each start the mean of the last three pictures before it is the reference. Every
@@ -181,8 +191,12 @@ def reactions(
         heard: the microphone.
         mouth: rows and columns of the mouth in the face pixels.
     """
-    idle = np.array([_changes(seen, at, IDLE_MS, mouth)[1].max(initial=0.0)
-                     for at in _idle_moments(heard, seen)])
+    idle = np.array(
+        [
+            _changes(seen, at, IDLE_MS, mouth)[1].max(initial=0.0)
+            for at in _idle_moments(heard, seen)
+        ]
+    )
     threshold = LEAST_LEVEL
     if len(idle):
         threshold = max(threshold, MARGIN * float(np.percentile(idle, 99)))
@@ -207,6 +221,10 @@ def reactions(
         float(np.median(idle)) if len(idle) else 0.0,
         float(np.median(peaks)) if peaks else 0.0,
     )
+
+
+def _loud(heard: Sound, share: float) -> npt.NDArray[np.bool_]:
+    return heard.peak > max(share * float(np.percentile(heard.peak, 99.5)), 100.0)
 
 
 def _idle_moments(heard: Sound, seen: Pictures) -> Times:
@@ -245,6 +263,10 @@ def _change(
     back = np.array([[1, 0, x], [0, 1, y]], np.float32)
     size = (face.shape[1], face.shape[0])
     still = cv2.warpAffine(
-        face, back, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        face,
+        back,
+        size,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     return float(np.abs(still[mouth] - reference[mouth]).mean())

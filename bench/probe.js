@@ -101,7 +101,6 @@
 
   window.__probe = {
     connection: null,
-    clock: () => performance.now(),
     drain: () => {
       const out = {};
       for (const key of Object.keys(store)) out[key] = store[key].splice(0);

@@ -79,7 +79,9 @@ class Relay:
         """Loses exactly the next packet of the browser's sound; false if none came."""
         self._dropped.clear()
         self._drop_sound.set()
-        return self._dropped.wait(timeout_s)
+        came = self._dropped.wait(timeout_s)
+        self._drop_sound.clear()
+        return came
 
     def _carry(self) -> None:
         sockets = [self._to_browser, self._to_server]

@@ -13,7 +13,8 @@ from engine.media import decode
 SYLLABLES = Path(__file__).parent / "data" / "syllables.flac"
 SYLLABLE_S = 0.4
 BEEP_HZ = 1000.0
-BEEP_S = 0.16
+BEEP_S = 0.18
+"""Four and a half pictures: where one edge of a flash is rounded early, the other is late."""
 LEAD_S = 3.0
 """Silence before the first sound: connecting, and the idle noise floor."""
 REST_EVERY = 8
@@ -30,11 +31,11 @@ def bursts(seconds: float, seed: int = 0) -> Samples:
     The distances are drawn by `seed`, so that onsets fall on every phase of the media clock.
     """
     voices = _syllables()
-    return _laid_out(seconds, [(voices[i % len(voices)]) for i in range(6)], 1.3, 1.7, seed)
+    return _laid_out(seconds, list(voices), 1.3, 1.7, seed)
 
 
 def beeps(seconds: float, seed: int = 0) -> Samples:
-    """(N,) int16 at 48 kHz: a beep of 160 ms at 1 kHz every 0.8 to 1.2 s, the same rests."""
+    """(N,) int16 at 48 kHz: a beep of 180 ms at 1 kHz every 0.8 to 1.2 s, the same rests."""
     time_s = np.arange(int(BEEP_S * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     ramp = np.clip(np.minimum(time_s, BEEP_S - time_s) / _RAMP_S, 0, 1)
     beep = (_PEAK * ramp * np.sin(2 * np.pi * BEEP_HZ * time_s)).astype(np.int16)

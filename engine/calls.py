@@ -84,6 +84,11 @@ class Calls:
         """The running call of this id."""
         return self._sessions.get(call)
 
+    async def idle(self) -> None:
+        """Waits until no call runs."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+
     def sessions(self) -> list[Session]:
         """All running calls."""
         return list(self._sessions.values())

@@ -30,12 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     logging.basicConfig(
         level=logging.INFO if args.verbose else logging.WARNING,
-        format="visavis: %(levelname)s: %(message)s",
+        format="visavis: %(message)s",
     )
     try:
         signal.signal(signal.SIGTERM, _terminate)
         return int(args.run(args))
-    except VisavisError as error:
+    except (VisavisError, OSError) as error:
         sys.stderr.write(f"visavis: error: {error}\n")
         return EXIT_ERROR
     except KeyboardInterrupt:
@@ -194,6 +194,7 @@ def _present(args: argparse.Namespace) -> int:
             bar.update(done - bar.n)
 
         stats = present_file(args.speech, args.out, args.avatar, config, progress)
+        bar.total = bar.n
     sys.stdout.write(
         f"{args.out}: {stats.frames} frames, {stats.speech_s:.2f} s of speech in "
         f"{stats.wall_s:.1f} s, {stats.fps:.1f} frames a second\n"

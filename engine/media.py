@@ -233,6 +233,11 @@ class Mp4Writer:
             self._audio = self._container.add_stream(
                 "aac", SAMPLE_RATE_HZ, layout="mono", bit_rate=_AAC_BPS
             )
+        except av.codec.codec.UnknownCodecError as error:
+            self._part.unlink(missing_ok=True)
+            raise MediaError(
+                f"{self.path} cannot be written: PyAV lacks a codec: {error}"
+            ) from error
         except BaseException:
             self._part.unlink(missing_ok=True)
             raise

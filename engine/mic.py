@@ -7,7 +7,7 @@ from engine.frames import SAMPLE_RATE_HZ, Pcm
 
 _MS = SAMPLE_RATE_HZ // 1000
 _JUMP = 500 * _MS
-_LONGEST_FILL = 1000 * _MS
+_LONGEST_GAP = 1000 * _MS
 _CONCEAL = 40 * _MS
 _FADE = 2 * _MS
 _DRIFT = 0.0005
@@ -66,8 +66,9 @@ class MicClock:
         if self._offset is None:
             self._anchor(pcm, now_s)
         assert self._offset is not None
-        ahead = pcm.pts + self._offset + count - (now_s - self._origin_s) * SAMPLE_RATE_HZ
-        if ahead > _JUMP or (pcm.end + self._offset <= self._next and self._steady(pcm, now_s)):
+        gap = pcm.pts + self._offset - self._next
+        ahead = pcm.end + self._offset - (now_s - self._origin_s) * SAMPLE_RATE_HZ
+        if ahead > _JUMP or gap > _LONGEST_GAP or (gap + count <= 0 and self._steady(pcm, now_s)):
             self._anchor(pcm, now_s)
         start = pcm.pts + self._offset
         if start + count <= self._next:
@@ -90,11 +91,11 @@ class MicClock:
         missing = int((now_s - self._origin_s) * SAMPLE_RATE_HZ) - patience - self._next
         if missing <= 0:
             return None
-        if missing > _LONGEST_FILL:
+        if missing > _LONGEST_GAP:
             # The whole machine stood still: go on from here instead of replaying the time.
-            self._origin_s += (missing - _LONGEST_FILL) / SAMPLE_RATE_HZ
+            self._origin_s += (missing - _LONGEST_GAP) / SAMPLE_RATE_HZ
             self._offset = None
-            missing = _LONGEST_FILL
+            missing = _LONGEST_GAP
         self.filled += missing
         return self._give(np.zeros(missing, np.int16))
 

@@ -20,11 +20,14 @@ from kernels.warp_composite import Patch
 F32 = npt.NDArray[np.float32]
 
 PLATES = BUILT_IN / "mouth"
+_BACK_TO_FRONT = (("tongue", True, 0.75), ("lower_teeth", True, 1.0), ("upper_teeth", False, 1.22))
+"""Each plate's name, whether it moves with the jaw, and how much light falls on it."""
 _FINE = 41
 _MARGIN_PX = 3.0
 _CAVITY = np.array([46.0, 17.0, 16.0], np.float32)
-_JAW_SHARE = 0.85
-"""Teeth swing less than the chin: they are nearer to the jaw's joint."""
+_LIP_SHARE = 0.5
+"""Lower teeth follow the chin in part and the lower lip in part: landmarks on a chin's even skin
+tell less of its fall than the lip's rim does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,20 +61,23 @@ class Plate:
 
 @cache
 def load_plates(folder: Path = PLATES) -> tuple[Plate, ...]:
-    """Reads the plates that `plates.json` lists, from the back of the mouth to the front.
+    """Reads the plates that `plates.json` places, from the back of the mouth to the front.
 
     Raises:
         AvatarError: a file is missing or damaged.
     """
     try:
-        listed = json.loads((folder / "plates.json").read_text())["plates"]
+        listed = json.loads((folder / "plates.json").read_text())
+        mouth_px = float(listed["px_per_mouth_width"])
         plates = []
-        for entry in listed:
+        for name, on_jaw, light in _BACK_TO_FRONT:
+            entry = listed["plates"][name]
             picture: Any = cv2.imread(str(folder / entry["file"]), cv2.IMREAD_UNCHANGED)
             rgba = cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA).astype(np.float32)
-            rgba[..., :3] *= rgba[..., 3:] / 255
-            x, y = entry["origin_px"]
-            plates.append(Plate(rgba, (x, y), entry["px_per_mouth_width"], entry["on_jaw"]))
+            rgba[..., :3] = np.minimum(rgba[..., :3] * light, 250) * (rgba[..., 3:] / 255)
+            (x, y), (right, down) = entry["anchor_px"], entry["offset"]
+            origin = x - right * mouth_px, y - down * mouth_px
+            plates.append(Plate(rgba, origin, mouth_px, on_jaw))
     except (OSError, ValueError, KeyError, TypeError, cv2.error) as error:
         raise AvatarError(f"mouth plates in {folder} cannot be read: {error}") from error
     return tuple(plates)
@@ -88,6 +94,9 @@ class MouthPainter:
         self._middle = np.array([(left[0] + right[0]) / 2, line[1]], np.float32)
         # The mouth's own reach of the pose drivers: where skull and jaw carry the plates.
         self._reach = rig.points[topo.UPPER_INNER_LIP[3:-3]].mean(0)[:POSE_DRIVERS]
+        lip = rig.points[topo.LOWER_INNER_LIP[3:-3]].mean(0)
+        self._jaw = (1 - _LIP_SHARE) * rig.points[topo.JAW].mean(0) + _LIP_SHARE * lip
+        self._jaw[:POSE_DRIVERS] = 0
         outer = rig.landmarks[61, :2] - rig.landmarks[291, :2]
         mouth_px = float(np.linalg.norm(outer))
         self._plates = [p.scaled(mouth_px / p.mouth_px) for p in load_plates()]
@@ -111,7 +120,7 @@ class MouthPainter:
         alpha = polygon_mask(rim, window)
         rgb = self._inside(guided, window)
         shade = self._shade(alpha, float(gap.max()))
-        done = np.clip(rgb * shade[..., None], 0, 255).astype(np.uint8)
+        done = np.clip(_CAVITY + (rgb - _CAVITY) * shade[..., None], 0, 255).astype(np.uint8)
         return [Patch(window[1].start, window[0].start, done, alpha)], state
 
     def _inside(self, guided: Guided, window: tuple[slice, slice]) -> F32:
@@ -123,9 +132,9 @@ class MouthPainter:
         drivers = guided.drivers
         turn = np.eye(2) + drivers[:2].T
         skull = self._middle + self._reach @ drivers[:POSE_DRIVERS]
-        swing = (self._rig.points[topo.JAW, POSE_DRIVERS:] @ drivers[POSE_DRIVERS:]).mean(0)
+        swing = self._jaw @ drivers
         for plate in self._plates:
-            at = skull + swing * _JAW_SHARE if plate.on_jaw else skull
+            at = skull + swing if plate.on_jaw else skull
             shift = at - turn @ plate.origin_px - (columns.start, rows.start)
             place = np.concatenate([turn, shift[:, None]], axis=1)
             drawn = cv2.warpAffine(plate.rgba, place, size, flags=cv2.INTER_LINEAR)
@@ -136,9 +145,9 @@ class MouthPainter:
         """Light that reaches the inside: less near the lips, least under the upper one."""
         face_px = self._rig.face_px
         inside = cv2.distanceTransform((alpha > 100).astype(np.uint8), cv2.DIST_L2, 3)
-        near = np.clip(inside / (0.045 * face_px), 0.0, 1.0)
+        near = np.clip(inside / (0.035 * face_px), 0.0, 1.0)
         open_share = min(gap_px / (0.10 * face_px), 1.0)
-        shade = (0.30 + 0.70 * near) * (0.55 + 0.45 * open_share) * self._light
+        shade = (0.45 + 0.55 * near) * (0.70 + 0.30 * open_share) * self._light
         return np.asarray(cv2.GaussianBlur(shade, (5, 5), 1.2), np.float32)
 
 

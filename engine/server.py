@@ -55,7 +55,8 @@ _SAFETY: Final = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-_CALLS: Final = web.AppKey("calls", Calls)
+CALLS: Final = web.AppKey("calls", Calls)
+"""Where an application keeps its calls."""
 
 
 def create_app(
@@ -76,7 +77,7 @@ def create_app(
         make_pipeline = Pipeline
     calls = Calls(config, engine_config, avatars or avatar_files, make_pipeline)
     app = web.Application(middlewares=[_guard], client_max_size=MAX_OFFER_BYTES)
-    app[_CALLS] = calls
+    app[CALLS] = calls
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         if prewarm:
@@ -104,11 +105,13 @@ def serve(
     config: ServerConfig,
     engine_config: EngineConfig,
     ready: Callable[[str], None] | None = None,
+    avatars: Avatars | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, then ends all calls.
 
     Args:
         ready: called with the page's address once calls can be made.
+        avatars: those that can be called, the default first; the built-in ones if None.
 
     Raises:
         AvatarError: there is no avatar, or one is damaged.
@@ -120,7 +123,7 @@ def serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
-        async with running(config, create_app(config, engine_config)) as url:
+        async with running(config, create_app(config, engine_config, avatars)) as url:
             if ready is not None:
                 ready(url)
             await stopped.wait()
@@ -180,6 +183,9 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = _error(error.status, error.text or error.reason)
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
+    except Exception:  # the server goes on, and the caller gets words instead of a page
+        logger.exception("%s %s failed", request.method, request.path[:100])
+        response = _error(500, "the server failed on this request; its log says why")
     response.headers.update(_SAFETY)
     response.headers.setdefault("Cache-Control", "no-store")
     return response
@@ -208,7 +214,7 @@ async def _avatars(request: web.Request) -> web.Response:
                 "title": shown.avatar.info.title,
                 "picture": f"/api/avatars/{name}/picture",
             }
-            for name, shown in request.app[_CALLS].shown.items()
+            for name, shown in request.app[CALLS].shown.items()
         ]
     )
 
@@ -223,7 +229,7 @@ async def _picture(request: web.Request) -> web.Response:
 
 
 async def _call(request: web.Request) -> web.Response:
-    calls = request.app[_CALLS]
+    calls = request.app[CALLS]
     if request.content_type != "application/sdp":
         return _error(
             415, f"content type is {request.content_type[:100]}, expected application/sdp"
@@ -256,27 +262,27 @@ async def _call(request: web.Request) -> web.Response:
 
 
 async def _figures(request: web.Request) -> web.Response:
-    session = request.app[_CALLS].find(request.match_info["call"])
+    session = request.app[CALLS].find(request.match_info["call"])
     if session is None:
         return _error(404, f"there is no call {request.match_info['call'][:40]!r}")
     return web.json_response(session.figures())
 
 
 async def _hang_up(request: web.Request) -> web.Response:
-    if not await request.app[_CALLS].stop(request.match_info["call"]):
+    if not await request.app[CALLS].stop(request.match_info["call"]):
         return _error(404, f"there is no call {request.match_info['call'][:40]!r}")
     return web.json_response({"ended": True})
 
 
 async def _health(request: web.Request) -> web.Response:
-    calls = request.app[_CALLS]
+    calls = request.app[CALLS]
     return web.json_response(
         {"status": "ok", "sessions": calls.count, "max_sessions": calls.config.max_sessions}
     )
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    calls = request.app[_CALLS]
+    calls = request.app[CALLS]
     rates = [session.figures()["fps"] for session in calls.sessions()]
     calls.metrics.fps.set(sum(rates) / len(rates) if rates else 0.0)
     return web.Response(
@@ -299,7 +305,7 @@ async def _page(request: web.Request) -> web.StreamResponse:
 
 
 def _shown(request: web.Request, name: str) -> Shown:
-    shown = request.app[_CALLS].shown
+    shown = request.app[CALLS].shown
     if name not in shown:
         raise web.HTTPNotFound(
             text=f"avatar {name[:40]!r} is unknown, expected one of {', '.join(shown)}"

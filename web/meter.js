@@ -16,6 +16,7 @@ export class Meter {
     this.show = show;
     this.level = 0;
     this.context = new AudioContext({ latencyHint: "playback" });
+    this.context.resume().catch(() => {});
     this.source = this.context.createMediaStreamSource(stream);
     this.analyser = new AnalyserNode(this.context, { fftSize: 1024 });
     this.source.connect(this.analyser);

@@ -1,5 +1,7 @@
 """Labelled clips -> lip codes beside log-mel, and the augmentation of both."""
 
+import math
+import wave
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ class Clip:
         name: of its label file.
         speaker: who talks.
         code: (T, K) float32, the speaker's own lip codes at 25 fps.
-        valid: (T,) bool, where the face was found.
+        valid: (T,) bool, where the face was found and its lips belong to speech.
         pcm: (T * 640,) float32 in [-1, 1] at 16 kHz, aligned to the pictures.
         gain: factor that brings the speaker's opening to the mean speaker's.
     """
@@ -61,42 +63,67 @@ def codes(labels: Path) -> dict[str, tuple[str, F32, npt.NDArray[np.bool_], F32 
     return out
 
 
-OFFSET_FRAMES: dict[str, int] = {
-    "lieu__lieu_60s.mp4": 6,
-    "obama__crop450_20s.mp4": 5,
-    "obama__crop256_47s.mov": 5,
-    "obama__Obama_clip1.mp4": 3,
-    "obama__Obama_clip2.mp4": 1,
-    "obama__Obama_clip3.mp4": 3,
-    "obama__addr_long20s.mp4": 2,
-    "obama__addr_00.mp4": 2,
-    "obama__addr_02.mp4": 2,
-    "obama__addr_05.mp4": 1,
-    "aoc__aoc_8s.mp4": 2,
+OFFSET_FRAMES: dict[str, float] = {
+    "aoc__aoc_8s.mp4": 2.0,
+    "lieu__lieu_60s.mp4": 2.5,
+    "obama__Obama_clip1.mp4": 3.7,
+    "obama__Obama_clip2.mp4": 1.7,
+    "obama__Obama_clip3.mp4": 3.7,
+    "obama__addr_00.mp4": 2.5,
+    "obama__addr_02.mp4": 2.0,
+    "obama__addr_03.mp4": 0.8,
+    "obama__addr_05.mp4": 1.5,
+    "obama__addr_06.mp4": 0.7,
+    "obama__addr_07.mp4": 1.0,
+    "obama__addr_5s.mp4": 4.0,
+    "obama__addr_long20s.mp4": 2.0,
+    "obama__crop256_47s.mov": 5.5,
+    "obama__crop450_20s.mp4": 5.3,
 }
 """Pictures by which the video of a clip runs ahead of its sound (at 25 fps), taken back here.
 Measured against networks trained without the clip; GRID, recorded for the purpose, is the zero."""
 
 
+def quiet(pcm: F32) -> npt.NDArray[np.bool_]:
+    """(T,) pictures more than 200 ms from any voice: there a mouth may rest as it likes."""
+    level = np.convolve(logmel.LogMel().push(pcm)[:, 4:70].mean(1), np.ones(5) / 5, "same")
+    low, high = np.quantile(level, [0.05, 0.95])
+    loud = (level > low + 0.4 * (high - low)).reshape(-1, 4).any(1)
+    return np.asarray(np.convolve(loud, np.ones(11), "same")[: len(loud)] == 0)
+
+
 def load_clips(labels: Path, silent: bool = False) -> list[Clip]:
-    """Clips with sound (or, with `silent`, those without), offsets corrected."""
+    """Clips with sound (or, with `silent`, those without), offsets corrected.
+
+    GRID's pauses are kept, for the mouth is shut in them; other speakers leave theirs ajar.
+    """
     model = facemodel.load()
     clips: list[Clip] = []
     for name, (speaker, code, valid, pcm) in codes(labels).items():
-        if (pcm is None) != silent:
-            continue
-        shift = OFFSET_FRAMES.get(name, 0)
-        count = len(code) - shift
+        if (pcm is None) != silent or (not silent and "idle" in name):
+            continue  # the idle clips' sound is not that of their lips
+        shift = OFFSET_FRAMES.get(name, 0.0)
+        count = len(code) - math.ceil(shift)
         sound = np.zeros(len(code) * CHUNK, np.float32) if pcm is None else pcm
-        late = sound[shift * CHUNK :][: count * CHUNK]
-        clips.append(Clip(name, speaker, code[:count], valid[:count], late))
+        late = sound[round(shift * CHUNK) :][: count * CHUNK]
+        talks = valid[:count]
+        if not silent and not name.startswith("grid"):
+            talks = talks & ~quiet(late)
+        clips.append(Clip(name, speaker, code[:count], talks, late))
     rms: dict[str, float] = {}
     for speaker in {c.speaker for c in clips}:
         gap = np.concatenate([c.code @ model.opening for c in clips if c.speaker == speaker])
         rms[speaker] = float(np.sqrt((gap**2).mean()))
     mean = float(np.mean(list(rms.values()))) if rms else 1.0
     return [
-        Clip(c.name, c.speaker, c.code, c.valid, c.pcm, float(np.clip(mean / rms[c.speaker], 0.7, 1.4)))
+        Clip(
+            c.name,
+            c.speaker,
+            c.code,
+            c.valid,
+            c.pcm,
+            float(np.clip(mean / rms[c.speaker], 0.7, 1.4)),
+        )
         for c in clips
     ]
 
@@ -148,10 +175,11 @@ def room(pcm: F32, rng: np.random.Generator) -> F32:
     return np.asarray(wet[: len(pcm)], np.float32)
 
 
-def vary(pcm: F32, code: F32, valid: npt.NDArray[np.bool_], rng: np.random.Generator) -> tuple[
-    F32, F32, npt.NDArray[np.bool_]
-]:
-    """One augmented reading of a clip: log-mel (4 T, 80), code (T, K), valid (T,)."""
+def vary(
+    pcm: F32, code: F32, valid: npt.NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[F32, F32, npt.NDArray[np.bool_], float]:
+    """One augmented reading of a clip: log-mel (4 T, 80), code (T, K), valid (T,), speed-up."""
+    factor = 1.0
     if rng.random() < 0.7:
         pcm = shift_pitch(pcm, float(np.exp(rng.uniform(-0.28, 0.35))))
     if rng.random() < 0.6:
@@ -164,4 +192,12 @@ def vary(pcm: F32, code: F32, valid: npt.NDArray[np.bool_], rng: np.random.Gener
         pcm = room(pcm, rng)
     count = min(len(code), len(pcm) // CHUNK)
     mel = logmel.LogMel().push(pcm[: count * CHUNK])
-    return mel, code[:count], valid[:count]
+    return mel, code[:count], valid[:count], factor
+
+
+def read_wav(path: Path) -> F32:
+    """A mono WAV as float32 at 16 kHz, by band-limited resampling."""
+    with wave.open(str(path), "rb") as file:
+        rate = file.getframerate()
+        pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+    return pcm if rate == logmel.RATE_HZ else resample(pcm, rate / logmel.RATE_HZ)[0]

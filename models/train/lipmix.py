@@ -9,15 +9,17 @@ import numpy.typing as npt
 
 from kernels import logmel
 from models.nets.lips import HOPS
-from models.train import lipdata
+from models.train import lipdata, phones
 
 F32 = npt.NDArray[np.float32]
 K = 6
+SPOKEN_WEIGHT = 0.5
+"""Of a picture whose lips were inferred from its sounds, against one of real footage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One augmented clip: mel (4 T, 80), code (T, K), mask (T,), sound class a hop (T,) or -1."""
+    """One augmented clip: mel (4 T, 80), code (T, K), mask (T,), sound class (4 T,), -1 unknown."""
 
     speaker: str
     mel: npt.NDArray[np.float16]
@@ -35,7 +37,9 @@ class Pool:
 
     @staticmethod
     def load(features: Path, labels: Path, held_out: set[str]) -> "Pool":
-        """Reads what `prepare` wrote, less the held-out speakers."""
+        """Reads what `prepare` and `teach` wrote, less the held-out speakers."""
+        taught = features / "lips_of_sounds.npy"
+        lips_of_sounds = np.load(taught) if taught.exists() else None
         gains = {c.name: c.gain for c in lipdata.load_clips(labels)}
         pieces: dict[str, list[Piece]] = {}
         for path in sorted(features.glob("variant_*.npz")):
@@ -47,6 +51,10 @@ class Pool:
                     mel, code = data[name + ".mel"], data[name + ".code"]
                     code = code * np.float16(gains.get(name, 1.0))
                     mask, sound = data[name + ".mask"], data[name + ".sound"]
+                    if lips_of_sounds is not None and name.startswith("flite"):
+                        rows = phones.context(sound, len(code))
+                        code = phones.lips(rows, lips_of_sounds, sound).astype(np.float16)
+                        mask = np.full(len(code), SPOKEN_WEIGHT, np.float16)
                     pieces.setdefault(speaker, []).append(Piece(speaker, mel, code, mask, sound))
         if not pieces:
             raise FileNotFoundError(f"{features}: no variant_*.npz, run `prepare` first")
@@ -64,16 +72,24 @@ class Batch:
 
 
 class Mixer:
-    """Draws batches from a pool."""
+    """Draws batches from a pool, a share `spoken` of them from synthetic speech."""
 
-    def __init__(self, pool: Pool, lookahead_ms: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, pool: Pool, lookahead_ms: int, spoken: float, rng: np.random.Generator
+    ) -> None:
         self.pool, self.rng = pool, rng
         self.ahead = lookahead_ms // 10
         names = sorted(pool.pieces)
         # Between one share a speaker and one share a second: few seconds must not repeat too often.
         seconds = np.array([sum(len(p.code) for p in pool.pieces[n]) for n in names], np.float64)
         share = seconds**0.5
+        synthetic = np.array([n.startswith("flite") for n in names])
+        for group, part in ((synthetic, spoken), (~synthetic, 1 - spoken)):
+            if group.any():
+                share[group] *= part / share[group].sum()
         self.speakers, self.share = names, share / share.sum()
+        # Every second of a speaker is as likely as any other, however its clips were cut.
+        self.edges = {n: np.cumsum([len(p.code) for p in pool.pieces[n]]) for n in names}
 
     def batch(self, count: int, chunks: int) -> Batch:
         """`count` sequences of `chunks` pictures."""
@@ -94,8 +110,9 @@ class Mixer:
         while at < need:
             if rng.random() < 0.25:
                 speaker = self.speakers[rng.choice(len(self.speakers), p=self.share)]
-            pieces = self.pool.pieces[speaker]
-            piece = pieces[rng.integers(len(pieces))]
+            edges = self.edges[speaker]
+            drawn = int(np.searchsorted(edges, rng.random() * edges[-1], "right"))
+            piece = self.pool.pieces[speaker][drawn]
             total = len(piece.code)
             start = int(rng.integers(0, max(1, total - 40)))
             size = min(total - start, need - at, int(rng.integers(40, 200)))
@@ -104,7 +121,7 @@ class Mixer:
                 piece.mel[start * HOPS : (start + size) * HOPS].astype(np.float32)
             )
             code[at : at + size], mask[at : at + size] = piece.code[cut], piece.mask[cut]
-            sound[at : at + size] = piece.sound[cut]
+            sound[at : at + size] = piece.sound[start * HOPS : (start + size) * HOPS : HOPS]
             # A cut within speech has no true past: its first pictures carry no loss.
             if start > 0:
                 mask[at : at + 3] = 0

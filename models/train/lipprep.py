@@ -1,24 +1,16 @@
 """Writes the augmented features that lip training reads: readings of every clip, and noises."""
 
 import json
-import wave
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from kernels import logmel
-from models.train import lipdata
+from models import facemodel
+from models.train import lipdata, phones, speech
 
 F32 = npt.NDArray[np.float32]
-
-
-def read_wav(path: Path) -> F32:
-    """A mono WAV as float32 at 16 kHz, by band-limited resampling."""
-    with wave.open(str(path), "rb") as file:
-        rate = file.getframerate()
-        pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
-    return pcm if rate == logmel.RATE_HZ else lipdata.resample(pcm, rate / logmel.RATE_HZ)[0]
 
 
 def noises(voices: list[F32], rng: np.random.Generator) -> list[F32]:
@@ -55,11 +47,48 @@ def noises(voices: list[F32], rng: np.random.Generator) -> list[F32]:
     return [10 ** (2 * logmel.LogMel().push(s) - 1) for s in sounds]
 
 
+def write_sounds(labels: Path) -> None:
+    """Writes LABELS/sounds.npz: the class of the sound at each 10 ms of what GRID's names spell."""
+    found = {}
+    for clip in lipdata.load_clips(labels):
+        text = phones.grid_text(clip.name)
+        if text is not None:
+            found[clip.name] = phones.align(clip, text)
+    np.savez_compressed(labels / "sounds.npz", **found)  # type: ignore[arg-type]
+
+
 def write_noises(out: Path, speech: Path | None) -> None:
     """Writes OUT/noises.npz; `speech` is a folder of WAV files that babble is made of."""
     files = sorted(speech.rglob("*.wav")) if speech else []
-    made = noises([read_wav(f) for f in files], np.random.default_rng(7))
+    made = noises([lipdata.read_wav(f) for f in files], np.random.default_rng(7))
     np.savez_compressed(out / "noises.npz", *[n.astype(np.float32) for n in made])
+
+
+def write_spoken(out: Path, number: int, sentences: int = 240) -> None:
+    """Writes OUT/variant_sNN.npz: synthetic speech with known sounds and unknown lips."""
+    target = out / f"variant_s{number:02d}.npz"
+    if target.exists():
+        return
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    index = []
+    for i, (speaker, mel, sound) in enumerate(speech.corpus(number, sentences)):
+        name = f"{speaker}_{i}"
+        arrays[name + ".mel"] = mel.astype(np.float16)
+        pictures = len(sound) // 4
+        arrays[name + ".code"] = np.zeros((pictures, facemodel.load().size), np.float16)
+        arrays[name + ".mask"] = np.zeros(pictures, np.float16)
+        arrays[name + ".sound"] = sound
+        index.append({"name": name, "speaker": speaker})
+    _write(target, index, arrays)
+
+
+def _write(
+    target: Path, index: list[dict[str, str]], arrays: dict[str, npt.NDArray[np.generic]]
+) -> None:
+    part = target.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(file, index=np.array(json.dumps(index)), **arrays)  # type: ignore[arg-type]
+    part.replace(target)
 
 
 def write_variant(labels: Path, out: Path, number: int) -> None:
@@ -70,17 +99,19 @@ def write_variant(labels: Path, out: Path, number: int) -> None:
     rng = np.random.default_rng(1000 + number)
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     index = []
+    with np.load(labels / "sounds.npz") as data:
+        sounds = dict(data)
     for clip in lipdata.load_clips(labels):
+        sound = sounds.get(clip.name, np.full(len(clip.code) * 4, -1, np.int8))
         if number == 0:
             mel, code, valid = logmel.LogMel().push(clip.pcm), clip.code, clip.valid
         else:
-            mel, code, valid = lipdata.vary(clip.pcm, clip.code, clip.valid, rng)
+            mel, code, valid, factor = lipdata.vary(clip.pcm, clip.code, clip.valid, rng)
+            at = np.round(np.arange(len(code) * 4) * factor).astype(int)
+            sound = sound[np.minimum(at, len(sound) - 1)]
         arrays[clip.name + ".mel"] = mel.astype(np.float16)
         arrays[clip.name + ".code"] = code.astype(np.float16)
         arrays[clip.name + ".mask"] = valid.astype(np.float16)
-        arrays[clip.name + ".sound"] = np.full(len(code), -1, np.int8)
+        arrays[clip.name + ".sound"] = sound
         index.append({"name": clip.name, "speaker": clip.speaker})
-    part = target.with_suffix(".part")
-    with part.open("wb") as file:
-        np.savez(file, index=np.array(json.dumps(index)), **arrays)  # type: ignore[arg-type]
-    part.replace(target)
+    _write(target, index, arrays)

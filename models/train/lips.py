@@ -1,9 +1,9 @@
 """Trains, measures and exports the lip network.
 
-    python -m models.train.lips prepare  LABELS OUT [--variants 24]     augmented features, once
-    python -m models.train.lips train    LABELS OUT RUN                 resumes from RUN
-    python -m models.train.lips evaluate LABELS RUN_OR_ONNX [--json F]  a table of held-out clips
-    python -m models.train.lips export   RUN WEIGHTS.onnx
+python -m models.train.lips prepare  LABELS OUT [--variants 24]     augmented features, once
+python -m models.train.lips train    LABELS OUT RUN                 resumes from RUN
+python -m models.train.lips evaluate LABELS RUN_OR_ONNX [--json F]  a table of held-out clips
+python -m models.train.lips export   RUN WEIGHTS.onnx
 """
 
 import argparse
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from kernels import logmel
 from models import facemodel
 from models.nets.lips import HOPS, LipNet, LipNetConfig
-from models.train import lipdata, lipprep
+from models.train import lipdata, lipprep, phones, speech
 from models.train.lipdata import Clip
 from models.train.lipmix import Mixer, Pool
 
@@ -39,6 +39,7 @@ class TrainConfig:
         lookahead_ms: sound past a picture's time that its code may use; a multiple of 10.
         steps, batch, chunks: optimiser steps; sequences a step; pictures a sequence.
         lr, weight_decay: AdamW, one-cycle.
+        spoken: share of synthetic speech among the sequences.
         ema: decay of the averaged weights, which are the ones kept.
     """
 
@@ -51,7 +52,8 @@ class TrainConfig:
     weight_decay: float = 0.02
     ema: float = 0.998
     seed: int = 0
-    net: LipNetConfig = LipNetConfig()
+    spoken: float = 0.35
+    net: LipNetConfig = LipNetConfig(classes=len(speech.SOUNDS))
 
 
 WARM_UP = 6
@@ -65,7 +67,9 @@ def loss_of(out: Tensor, target: Tensor, mask: Tensor, opening: Tensor) -> dict[
     error = nn.functional.smooth_l1_loss(out, target, beta=0.5, reduction="none")
     code = ((error * share).sum(2) * mask).sum() / total
     pair = mask[:, 1:] * mask[:, :-1]
-    speed = nn.functional.smooth_l1_loss(out.diff(dim=1), target.diff(dim=1), beta=0.3, reduction="none")
+    speed = nn.functional.smooth_l1_loss(
+        out.diff(dim=1), target.diff(dim=1), beta=0.3, reduction="none"
+    )
     velocity = ((speed * share).sum(2) * pair).sum() / pair.sum().clamp(min=1)
 
     # Lips that nearly touch must touch: an error counts by its ratio, not by its width.
@@ -81,7 +85,12 @@ def loss_of(out: Tensor, target: Tensor, mask: Tensor, opening: Tensor) -> dict[
     a, b = centred(out), centred(target)
     spread = (a.square().sum(1) * b.square().sum(1) + 1e-8).sqrt()
     together = 1 - ((a * b).sum(1) / spread.clamp(min=1e-4)).mean()
-    return {"code": code, "velocity": velocity, "closure": 0.3 * closure, "together": 0.5 * together}
+    return {
+        "code": code,
+        "velocity": velocity,
+        "closure": 0.3 * closure,
+        "together": 0.5 * together,
+    }
 
 
 def train(labels: Path, features: Path, run: Path, config: TrainConfig) -> None:
@@ -94,7 +103,9 @@ def train(labels: Path, features: Path, run: Path, config: TrainConfig) -> None:
     net = LipNet(config.net)
     mean = {k: v.clone() for k, v in net.state_dict().items()}
     optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, config.steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.lr, config.steps, pct_start=0.1
+    )
     first, checkpoint = 0, run / "checkpoint.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
@@ -102,7 +113,7 @@ def train(labels: Path, features: Path, run: Path, config: TrainConfig) -> None:
         optimiser.load_state_dict(saved["optimiser"])
         schedule.load_state_dict(saved["schedule"])
         mean, first = saved["mean"], saved["step"]
-    mixer = Mixer(pool, config.lookahead_ms, np.random.default_rng(config.seed + first))
+    mixer = Mixer(pool, config.lookahead_ms, config.spoken, np.random.default_rng(config.seed + first))
     held = [c for c in lipdata.load_clips(labels) if c.speaker in config.held_out]
     begun, sums = time.time(), dict[str, float]()
     bar = tqdm(range(first, config.steps), initial=first, total=config.steps, mininterval=20)
@@ -116,7 +127,9 @@ def train(labels: Path, features: Path, run: Path, config: TrainConfig) -> None:
         if net.sounds is not None:
             sound = torch.from_numpy(batch.sound)
             logits = net.sounds(features_).flatten(0, 1)
-            terms["sound"] = 0.3 * nn.functional.cross_entropy(logits, sound.flatten(), ignore_index=-1)
+            terms["sound"] = 0.3 * nn.functional.cross_entropy(
+                logits, sound.flatten(), ignore_index=-1
+            )
         loss = torch.stack(list(terms.values())).sum()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -215,6 +228,40 @@ def measure(clip: Clip, code: F32) -> Score:
     return Score(clip.name, count / lipdata.FPS, table[0], table[lag], lag, spread)
 
 
+def teach(labels: Path, features: Path, run: Path) -> float:
+    """Fits lips to sounds on the run's own speakers: GRID's exact sounds, and what the run's
+    auxiliary head hears in the rest. Writes FEATURES/lips_of_sounds.npy, which `train` then uses;
+    returns the correlation of the openings it explains."""
+    config = json.loads((run / "config.json").read_text())
+    net, opening = load(run), facemodel.load().opening
+    if net.sounds is None:
+        raise ValueError(f"{run}: trained without sounds, so it cannot name them")
+    with np.load(labels / "sounds.npz") as data:
+        sounds = dict(data)
+    rows, codes, masks = [], [], []
+    for clip in lipdata.load_clips(labels):
+        if clip.speaker in config["held_out"]:
+            continue
+        if clip.name in sounds:
+            row = phones.context(sounds[clip.name], len(clip.code))
+        else:
+            mel = torch.from_numpy(chunked(clip.pcm, config["lookahead_ms"]))[None]
+            mel = mel[:, : mel.shape[1] // HOPS * HOPS]
+            with torch.no_grad():
+                heard, _ = net.features(mel, net.init_state(1))
+                share = net.sounds(heard)[0].softmax(1).numpy()[: len(clip.code)]
+            grid = np.arange(len(share) * HOPS) / HOPS
+            fine = np.stack([np.interp(grid, np.arange(len(share)), c) for c in share.T], 1)
+            row = phones.context(fine, len(clip.code))
+        rows.append(row)
+        codes.append(clip.code * clip.gain)
+        masks.append(clip.valid.astype(np.float32) * (1.0 if clip.name in sounds else 1.5))
+    x, y, w = np.concatenate(rows), np.concatenate(codes), np.concatenate(masks)
+    weights = phones.fit(x, y, w)
+    np.save(features / "lips_of_sounds.npy", weights)
+    return float(np.corrcoef((x @ weights) @ opening, y @ opening)[0, 1])
+
+
 class Step(nn.Module):
     """What is exported: one chunk, mel (1, 4, 80) and state (1, S) -> code (1, K), next_state."""
 
@@ -262,6 +309,7 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("out", type=Path)
     p.add_argument("--variants", type=int, default=24)
     p.add_argument("--first", type=int, default=0)
+    p.add_argument("--spoken", type=int, default=0, help="sets of synthetic speech, by flite")
     p.add_argument("--speech", type=Path, help="folder of WAV files for babble noise")
     p = verbs.add_parser("train")
     p.add_argument("labels", type=Path)
@@ -275,16 +323,24 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("labels", type=Path)
     p.add_argument("weights", type=Path)
     p.add_argument("--speakers", default=",".join(usual.held_out))
+    p = verbs.add_parser("teach")
+    p.add_argument("labels", type=Path)
+    p.add_argument("features", type=Path)
+    p.add_argument("run", type=Path)
     p = verbs.add_parser("export")
     p.add_argument("run", type=Path)
     p.add_argument("out", type=Path)
     args = parser.parse_args(argv)
     if args.verb == "prepare":
         args.out.mkdir(parents=True, exist_ok=True)
+        if not (args.labels / "sounds.npz").exists():
+            lipprep.write_sounds(args.labels)
         if not (args.out / "noises.npz").exists():
             lipprep.write_noises(args.out, args.speech)
         for number in tqdm(range(args.first, args.first + args.variants)):
             lipprep.write_variant(args.labels, args.out, number)
+        for number in tqdm(range(args.spoken)):
+            lipprep.write_spoken(args.out, number)
     elif args.verb == "train":
         torch.set_num_threads(args.threads)
         config = replace(
@@ -294,6 +350,9 @@ def main(argv: list[str] | None = None) -> None:
             lookahead_ms=args.lookahead_ms,
         )
         train(args.labels, args.features, args.run, config)
+    elif args.verb == "teach":
+        told = teach(args.labels, args.features, args.run)
+        sys.stdout.write(f"sounds explain the opening of the lips: r {told:.3f}\n")
     elif args.verb == "export":
         export(args.run, args.out)
     elif args.verb == "evaluate":

@@ -143,8 +143,12 @@ def main(argv: list[str] | None = None) -> None:
         "seconds": round(seconds, 1),
         "count": len(lengths),
         "per_second": round(len(lengths) / seconds, 3),
-        "duration_ms_p10_p50_p90": [round(float(q) * 40) for q in np.quantile(lengths, [0.1, 0.5, 0.9])],
-        "interval_s_p10_p50_p90": [round(float(q) / FPS, 2) for q in np.quantile(gaps, [0.1, 0.5, 0.9])],
+        "duration_ms_p10_p50_p90": [
+            round(float(q) * 40) for q in np.quantile(lengths, [0.1, 0.5, 0.9])
+        ],
+        "interval_s_p10_p50_p90": [
+            round(float(q) / FPS, 2) for q in np.quantile(gaps, [0.1, 0.5, 0.9])
+        ],
         "lid_ratio_at_shut_p50": round(float(np.median(depth)), 3),
     }
     args.out.write_text(json.dumps(report, indent=1) + "\n")

@@ -146,8 +146,8 @@ def grow(mesh: Mesh, place: Floats, texture: Path, style: Style, seed: int) -> F
     step_m = 0.005
     steps = max(4, int(style.length_m / step_m))
     # A seed may lie anywhere along its hair: walk back to the root a random way first.
-    back, used = _trace(field, field.points[pick], -field.along[pick], max(2, steps // 2), step_m)
-    used = np.maximum(1, (used * rng.uniform(0.0, 1.0, len(used))).astype(int))
+    back, used = _trace(field, field.points[pick], -field.along[pick], steps, step_m)
+    used = np.maximum(1, (used * rng.uniform(0.0, 1.0, len(used)) ** style.rooted).astype(int))
     row = np.arange(len(pick))
     root = back[row, used - 1]
     aim = np.where((used > 1)[:, None], back[row, np.maximum(used - 2, 0)] - root, 0.0)
@@ -181,9 +181,7 @@ def add(name: str, strands: Floats, radius_m: float, material: Any) -> Any:
     data.attributes["position"].data.foreach_set("vector", strands.astype(np.float32).ravel())
     taper = np.linspace(1.0, 0.35, strands.shape[1])
     radius = data.attributes.get("radius") or data.attributes.new("radius", "FLOAT", "POINT")
-    radius.data.foreach_set(
-        "value", np.tile(taper * radius_m, len(strands)).astype(np.float32)
-    )
+    radius.data.foreach_set("value", np.tile(taper * radius_m, len(strands)).astype(np.float32))
     data.materials.append(material)
     made = bpy.data.objects.new(name, data)
     bpy.context.scene.collection.objects.link(made)
@@ -197,9 +195,7 @@ def material(colour: Colour, roughness: float = 0.32) -> Any:
     g = Graph(made.node_tree)
     chance = g.node("ShaderNodeHairInfo").outputs["Random"]
     value = g.math("ADD", 0.75, g.math("MULTIPLY", chance, 0.5))
-    shade = g.node(
-        "ShaderNodeHueSaturation", {"Color": (*colour, 1.0), "Value": value}
-    ).outputs[0]
+    shade = g.node("ShaderNodeHueSaturation", {"Color": (*colour, 1.0), "Value": value}).outputs[0]
     shader = g.node(
         "ShaderNodeBsdfHairPrincipled",
         {

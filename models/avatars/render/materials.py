@@ -56,10 +56,12 @@ def skin(person: Person, assets: Path) -> Any:
     colour = g.mix("MULTIPLY", 1.0, picture, rgba(person.skin_gain))
     grain = g.node("ShaderNodeRGBToBW", {0: picture}).outputs[0]
     place = g.node("ShaderNodeTexCoord").outputs["Object"]
-    pores = g.node(
-        "ShaderNodeTexNoise", {"Vector": place, "Scale": 900.0, "Detail": 3.0}
-    ).outputs[0]
-    patches = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 60.0, "Detail": 4.0}).outputs[0]
+    pores = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 900.0, "Detail": 3.0}).outputs[
+        0
+    ]
+    patches = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 60.0, "Detail": 4.0}).outputs[
+        0
+    ]
     height = g.math("ADD", g.math("MULTIPLY", grain, 2.0), g.math("MULTIPLY", pores, 0.25))
     bump = g.node(
         "ShaderNodeBump", {"Strength": 0.35, "Distance": 0.0006, "Height": height}
@@ -87,7 +89,7 @@ def skin(person: Person, assets: Path) -> Any:
 
 
 def eyeball(person: Person, assets: Path) -> Any:
-    """The white and the iris under a wet coat."""
+    """The white and the iris; the shell before them is wet."""
     made, g = _material("eyeball")
     picture = _texture(g, assets / "eyes" / "materials" / f"{person.eyes}.png").outputs["Color"]
     colour = g.node(
@@ -97,13 +99,11 @@ def eyeball(person: Person, assets: Path) -> Any:
         "ShaderNodeBsdfPrincipled",
         {
             "Base Color": colour,
-            "Roughness": 0.25,
+            "Roughness": 0.6,
+            "Specular IOR Level": 0.1,
             "Subsurface Weight": 0.25,
             "Subsurface Radius": (1.0, 0.4, 0.3),
             "Subsurface Scale": 0.002,
-            "Coat Weight": 1.0,
-            "Coat Roughness": 0.03,
-            "Coat IOR": 1.38,
         },
     )
     g.surface(shader.outputs[0])
@@ -126,8 +126,10 @@ def cornea() -> Any:
     return made
 
 
-def card(name: str, texture: Path, tint: Colour, roughness: float = 0.5) -> Any:
-    """Hairs painted on a card: the picture's alpha lets the rest through."""
+def card(
+    name: str, texture: Path, tint: Colour, roughness: float = 0.5, cover: float = 1.0
+) -> Any:
+    """Hairs painted on a card: the picture's alpha times `cover` hides what is behind."""
     made, g = _material(name)
     picture = _texture(g, texture)
     colour = g.mix("MULTIPLY", 1.0, picture.outputs["Color"], rgba(tint))
@@ -138,7 +140,7 @@ def card(name: str, texture: Path, tint: Colour, roughness: float = 0.5) -> Any:
     shader = g.node(
         "ShaderNodeMixShader",
         {
-            0: picture.outputs["Alpha"],
+            0: g.math("MULTIPLY", picture.outputs["Alpha"], cover),
             1: g.node("ShaderNodeBsdfTransparent").outputs[0],
             2: hair.outputs[0],
         },
@@ -151,7 +153,9 @@ def cloth(colour: Colour) -> Any:
     """Knitted cotton: rough, a little sheen, a fine weave."""
     made, g = _material("cloth")
     place = g.node("ShaderNodeTexCoord").outputs["Object"]
-    weave = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 700.0, "Detail": 2.0}).outputs[0]
+    weave = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 700.0, "Detail": 2.0}).outputs[
+        0
+    ]
     folds = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 14.0, "Detail": 2.0}).outputs[0]
     height = g.math("ADD", g.math("MULTIPLY", weave, 0.3), g.math("MULTIPLY", folds, 5.0))
     bump = g.node(
@@ -188,7 +192,9 @@ def glossy(
     ).outputs[0]
     colour = g.mix("MULTIPLY", 1.0, colour, rgba(tint))
     place = g.node("ShaderNodeTexCoord").outputs["Object"]
-    noise = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 500.0, "Detail": 3.0}).outputs[0]
+    noise = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 500.0, "Detail": 3.0}).outputs[
+        0
+    ]
     bump = g.node(
         "ShaderNodeBump", {"Strength": 0.25, "Distance": 0.0004, "Height": noise}
     ).outputs[0]

@@ -21,6 +21,7 @@ class Style:
         radius_m: half the thickness of a hair.
         locks: how many locks the strands gather in; 0 is none.
         clump: how far tips are drawn to their lock's middle, 0 to 1.
+        rooted: below 1 more strands begin at the hair's own roots, above 1 fewer do.
         down: 1 when tips hang down, 0 when they point away from the crown.
     """
 
@@ -35,6 +36,7 @@ class Style:
     radius_m: float = 0.00006
     locks: int = 1500
     clump: float = 0.5
+    rooted: float = 0.45
     down: float = 1.0
 
 
@@ -56,6 +58,8 @@ class Person:
         hair_colour: linear RGB that the strands reflect.
         style: how the strands grow.
         undercoat_m: how far the hair mesh is sunk below the strands.
+        undercoat_gain: its colour as a share of the strands'.
+        fluff: how much wider the hair is at the temples, as a share.
         shirt: linear RGB of the garment.
         collar_m: height of the collar's middle over the neck's root.
         backdrop: sRGB colours in [0, 1] of the background: left, right, glow.
@@ -74,13 +78,15 @@ class Person:
     hair: str = "bob02"
     hair_colour: Colour = (0.1, 0.06, 0.03)
     style: Style = field(default_factory=Style)
-    undercoat_m: float = 0.002
+    undercoat_m: float = 0.003
+    undercoat_gain: float = 0.35
+    fluff: float = 0.0
     shirt: Colour = (0.02, 0.03, 0.045)
     collar_m: float = -0.005
     backdrop: tuple[Colour, Colour, Colour] = (
-        (0.42, 0.47, 0.50),
-        (0.30, 0.33, 0.36),
-        (0.86, 0.78, 0.68),
+        (0.52, 0.57, 0.60),
+        (0.40, 0.43, 0.45),
+        (0.93, 0.84, 0.72),
     )
     seed: int = 1
 
@@ -96,14 +102,17 @@ PEOPLE: dict[str, Person] = {
             "head/head-oval": 0.6,
             "chin/chin-width-decr": 0.35,
             "nose/nose-scale-horiz-decr": 0.25,
-            "mouth/mouth-angles-up": 0.55,
+            "mouth/mouth-angles-up": 0.7,
             "mouth/mouth-lowerlip-volume-incr": 0.15,
             "mouth/mouth-upperlip-volume-incr": 0.3,
+            "cheek/*-cheek-volume-incr": 0.15,
             "eyes/*-eye-scale-incr": 0.35,
+            "expression/units/caucasian/mouth-part-later": -0.22,
             "expression/units/caucasian/eyebrows-left-inner-up": 0.2,
             "expression/units/caucasian/eyebrows-right-inner-up": 0.2,
         },
         hair="long01",
-        hair_colour=(0.16, 0.085, 0.045),
+        hair_colour=(0.055, 0.024, 0.011),
+        fluff=0.07,
     ),
 }

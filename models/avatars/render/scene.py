@@ -169,14 +169,26 @@ def add_shirt(person: Person, body: Mesh, origin: Floats, at: dict[str, Floats])
 def add_hair(person: Person, folder: Path, points: Floats, origin: Floats) -> None:
     """Strands over the person's hair mesh, and the mesh itself sunk and dark as undercoat."""
     mesh = assets.fitted(folder / "hair", person.hair, points)
+    mesh.points = fluff(mesh.points, origin, person.fluff)
     path = folder / "hair" / person.hair / f"{person.hair}_diffuse_512.png"
     strands = hair.grow(mesh, to_scene(mesh.points, origin), path, person.style, person.seed)
     hair.add("hair", strands, person.style.radius_m, hair.material(person.hair_colour))
-    dark = tuple(0.25 * c for c in person.hair_colour)
-    under = add_mesh("undercoat", mesh, origin, materials.card("undercoat", path, dark, 0.8), 1)
+    red, green, blue = (person.undercoat_gain * c for c in person.hair_colour)
+    coat = materials.card("undercoat", path, (red, green, blue), 0.9)
+    under = add_mesh("undercoat", mesh, origin, coat, 1)
     bake_modifiers(under)
     for vertex in under.data.vertices:
         vertex.co -= vertex.normal * person.undercoat_m
+
+
+def fluff(points: Floats, origin: Floats, amount: float) -> Floats:
+    """Rounds the hair's outline: wider at the temples by a share `amount`, lower on top."""
+    out = points.copy()
+    height = (points[:, 1] - origin[1]) / 1.1
+    out[:, 0] *= 1 + amount * np.exp(-(((height - 0.55) / 0.45) ** 2))
+    top = height > 0.75
+    out[top, 1] -= 1.1 * amount * 0.6 * (height[top] - 0.75)
+    return np.asarray(out)
 
 
 def bake_modifiers(made: Any) -> None:
@@ -233,7 +245,8 @@ def build(person: Person, folder: Path, targets: Path) -> None:
     add_mesh("brows", brows, origin, materials.card("brows", path, person.brow_colour), 1)
     lashes = assets.fitted(folder / "eyelashes", person.lashes, points)
     path = folder / "eyelashes" / person.lashes / f"{person.lashes}.png"
-    add_mesh("lashes", lashes, origin, materials.card("lashes", path, (0.3, 0.3, 0.3)), 1)
+    black = materials.card("lashes", path, (0.3, 0.3, 0.3), 0.5, 0.65)
+    add_mesh("lashes", lashes, origin, black, 1)
     add_hair(person, folder, points, origin)
     add_camera()
     light_studio()

@@ -1,0 +1,128 @@
+"""`visavis bench soak`: many calls made and ended, then a long one: memory, threads, drift."""
+
+import argparse
+import asyncio
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.caller import Caller, calling, heard_delay_ms
+from bench.report import Report
+from engine.errors import ConfigError
+from engine.media import decode
+
+ROOT = Path(__file__).resolve().parent.parent
+SPEECH = ROOT / "tests" / "data" / "speech.ogg"
+READY_S = 120.0
+PICTURES = 25
+"""A call counts as made when this many pictures have come."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds this bench's flags."""
+    parser.add_argument("--calls", type=int, default=50, help="calls made and ended (%(default)s)")
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="length of one call after them (%(default)s)"
+    )
+    parser.add_argument("--size", type=int, default=512, metavar="PX", help="(%(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs both parts against a server of its own, prints the table, writes the JSON.
+
+    Raises:
+        ConfigError: the server does not start, or this system has no /proc.
+    """
+    if not Path("/proc/self/status").exists():
+        raise ConfigError("bench soak reads /proc, which this system does not have")
+    speech = np.concatenate([pcm.samples for pcm in decode(SPEECH)])
+    report = Report(f"soak, {args.calls} calls, then {args.minutes:g} minutes")
+    asyncio.run(_soak(report, args, speech))
+    report.print()
+    if args.json is not None:
+        report.write_json(args.json)
+    return 0
+
+
+async def _soak(report: Report, args: argparse.Namespace, speech: npt.NDArray[np.int16]) -> None:
+    async with _server(args.size) as (pid, url):
+        report.row("before", **_process(pid))
+        for number in range(1, args.calls + 1):
+            async with calling(url, speech, keep=False) as caller:
+                await caller.seen(PICTURES)
+                if number % 2:
+                    await caller.hang_up()
+            if number in (1, 10, args.calls) or number % 25 == 0:
+                await _idle(url, speech)
+                report.row(f"call {number}", **_process(pid))
+        if args.minutes > 0:
+            async with calling(url, speech, keep=False) as caller:
+                await _talk(report, caller, args.minutes, pid)
+
+
+async def _talk(report: Report, caller: Caller, minutes: float, pid: int) -> None:
+    """One row a minute: if a clock drifted, the delay would grow with the minutes."""
+    passed_s, minute = 0.0, 0
+    while passed_s < minutes * 60:
+        span_s = min(60.0, minutes * 60 - passed_s)
+        until = caller.microphone.number + round(span_s * 100)
+        await caller.spoken(until, timeout_s=2 * span_s)
+        passed_s, minute = passed_s + span_s, minute + 1
+        figures = await caller.figures()
+        gaps_ms = np.diff([at_s for at_s, _ in caller.pictures]) * 1000
+        report.row(
+            f"minute {minute}",
+            delay_ms=heard_delay_ms(caller, last_s=10.0),
+            server_ms=figures["latency_ms"],
+            fps=1000 / float(gaps_ms.mean()),
+            longest_gap_ms=float(gaps_ms.max()),
+            **_process(pid),
+        )
+        del caller.pictures[:-1], caller.sound[:-1]
+
+
+async def _idle(url: str, speech: npt.NDArray[np.int16]) -> None:
+    """Waits until the server has no call left."""
+    caller = Caller(url, speech)
+    try:
+        await caller.server_idle()
+    finally:
+        await caller.close()
+
+
+@asynccontextmanager
+async def _server(size_px: int) -> AsyncIterator[tuple[int, str]]:
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "engine.cli", "serve", "--port", "0", "--size", str(size_px)),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert server.stdout is not None
+    try:
+        line = await asyncio.wait_for(server.stdout.readline(), READY_S)
+        found = re.search(rb"http://\S+", line)
+        if found is None:
+            raise ConfigError(f"the server said {line!r}, expected its address")
+        yield server.pid, found.group().decode()
+    finally:
+        if server.returncode is None:
+            server.send_signal(signal.SIGTERM)
+        await server.wait()
+
+
+def _process(pid: int) -> dict[str, float | int]:
+    """Memory in MB, threads and descriptors of a process."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    values = dict(re.findall(r"^(VmRSS|Threads):\s+(\d+)", status, re.MULTILINE))
+    return {
+        "rss_mb": int(values["VmRSS"]) / 1024,
+        "threads": int(values["Threads"]),
+        "descriptors": sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
+    }

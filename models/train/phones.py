@@ -1,0 +1,133 @@
+"""Which sound is spoken when in real footage, and what lips do for each sound.
+
+GRID's file names spell its sentences, so flite can say the same words; dynamic time warping of
+the two recordings (Sakoe and Chiba 1978) carries flite's exact times over. A ridge regression
+from the sounds around a picture to its lip code then gives lips to speech that has none.
+"""
+
+import re
+
+import numpy as np
+import numpy.typing as npt
+
+from kernels import logmel
+from models.train import speech
+from models.train.lipdata import Clip
+
+F32 = npt.NDArray[np.float32]
+I8 = npt.NDArray[np.int8]
+
+_WORDS = (
+    {"b": "bin", "l": "lay", "p": "place", "s": "set"},
+    {"b": "blue", "g": "green", "r": "red", "w": "white"},
+    {"a": "at", "b": "by", "i": "in", "w": "with"},
+    {c: c for c in "bcdefghijklmnopqrstuvxyz"} | {"a": "a."},
+    dict(
+        zip("z123456789", "zero one two three four five six seven eight nine".split(), strict=True)
+    ),
+    {"a": "again", "n": "now", "p": "please", "s": "soon"},
+)
+OFFSETS = range(-16, 21, 2)
+"""Where around a picture the regression looks, in hops of 10 ms."""
+_RIDGE = 30.0
+
+
+def grid_text(name: str) -> str | None:
+    """What a GRID clip says, from its label file's name; None for other footage."""
+    if not name.startswith("grid"):
+        return None
+    code = re.split(r"[_.]", name.split("__", 1)[1].removesuffix(".mpg").removesuffix("_hires"))[-1]
+    return " ".join(words[c] for words, c in zip(_WORDS, code, strict=True))
+
+
+def cepstra(mel: F32) -> F32:
+    """(N, 80) log-mel -> (N, 24) normalised cepstra and their slopes."""
+    k, n = np.arange(1, 13), np.arange(logmel.BANDS) + 0.5
+    c = mel @ np.cos(np.pi * np.outer(n, k) / logmel.BANDS)
+    both = np.concatenate([c, 2 * np.gradient(c, axis=0)], 1)
+    return np.asarray((both - both.mean(0)) / (both.std(0) + 1e-3), np.float32)
+
+
+def warp(a: F32, b: F32) -> npt.NDArray[np.int64]:
+    """For each row of `a` the row of `b` that dynamic time warping lays beside it."""
+    cost = np.sqrt(np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0))
+    rows, cols = cost.shape
+    total = np.full((rows + 1, cols + 1), np.inf)
+    total[0, 0] = 0
+    for i in range(1, rows + 1):
+        ready = np.minimum(total[i - 1, 1:], total[i - 1, :-1])
+        left = np.inf
+        line, spent = total[i], cost[i - 1]
+        for j in range(cols):
+            left = spent[j] + min(ready[j], left)
+            line[j + 1] = left
+    path = np.zeros(rows, np.int64)
+    i, j = rows, cols
+    while i > 0:
+        path[i - 1] = j - 1
+        steps = (total[i - 1, j - 1], total[i - 1, j], total[i, j - 1])
+        best = int(np.argmin(steps))
+        i, j = (i - (best != 2), j - (best != 1))
+        if j == 0:
+            break
+    return path
+
+
+def spoken_part(mel: F32) -> slice:
+    """From a little before the first loud hop to a little after the last."""
+    level = np.convolve(mel[:, 4:70].mean(1), np.ones(5) / 5, "same")
+    floor, top = np.quantile(level, [0.1, 0.95])
+    loud = np.flatnonzero(np.convolve(level > floor + 0.6 * (top - floor), np.ones(5), "valid") == 5)
+    return slice(max(0, int(loud[0]) - 6), int(loud[-1]) + 5 + 11)
+
+
+def align(clip: Clip, text: str, voices: tuple[str, ...] = ("rms", "slt")) -> I8:
+    """Class of the sound at each 10 ms of a clip, (N,), by the voice that fits it best."""
+    mel = logmel.LogMel().push(clip.pcm)
+    part = spoken_part(mel)
+    features, best, found = cepstra(mel[part]), np.inf, np.zeros(len(mel), np.int8)
+    for voice in voices:
+        pcm, hops = speech.speak(text, voice, 1.15)
+        said = logmel.LogMel().push(pcm)
+        inner = np.flatnonzero(hops)
+        cut = slice(int(inner[0]), int(inner[-1]) + 1)
+        other = cepstra(said[: len(hops)][cut])
+        path = warp(features, other)
+        error = float(((features - other[path]) ** 2).sum(1).mean())
+        if error < best:
+            best = error
+            found[:] = 0
+            found[part] = hops[cut][path]
+    return found
+
+
+def context(hops: npt.NDArray[np.floating[npt.NBitBase]] | I8, pictures: int) -> F32:
+    """(T, F) what is spoken around each picture, from classes (N,) or shares (N, C) a hop."""
+    count = len(speech.SOUNDS)
+    hot = np.eye(count, dtype=np.float32)[hops] if hops.ndim == 1 else hops.astype(np.float32)
+    pad = np.zeros((40, count), np.float32)
+    pad[:, 0] = 1
+    hot = np.concatenate([pad, hot, pad, pad])
+    kernel = np.ones(3, np.float32) / 3
+    hot = np.apply_along_axis(lambda x: np.convolve(x, kernel, "same"), 0, hot).astype(np.float32)
+    at = 40 + 4 * np.arange(pictures)
+    parts = [hot[np.minimum(at + o, len(hot) - 1)] for o in OFFSETS]
+    return np.concatenate([*parts, np.ones((pictures, 1), np.float32)], 1)
+
+
+def fit(rows: F32, codes: F32, weights: F32) -> F32:
+    """(F, K) ridge regression."""
+    scaled = rows * weights[:, None]
+    gram = scaled.T @ rows + _RIDGE * np.eye(rows.shape[1], dtype=np.float32)
+    return np.asarray(np.linalg.solve(gram, scaled.T @ codes), np.float32)
+
+
+def lips(rows: F32, weights: F32, hops: I8) -> F32:
+    """(T, K) codes for contexts (T, F); shut where p, b or m is spoken, and in silence."""
+    code = rows @ weights
+    shut = np.isin(hops, [speech.SOUNDS.index(s) for s in "pbm"])
+    near = shut[: len(code) * 4].reshape(-1, 4).mean(1)
+    quiet = np.convolve(hops != 0, np.ones(25), "same")[: len(code) * 4 : 4] == 0
+    code[:, 0] = np.maximum(code[:, 0] * (1 - np.clip(1.5 * near, 0, 1)), 0)
+    code[quiet] = 0
+    return np.asarray(code, np.float32)

@@ -1,0 +1,74 @@
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from engine import backends
+from engine.errors import BackendError
+from models import weights
+
+LIPS = weights.path("lips.onnx")
+
+
+def feeds(network: backends.Network) -> backends.Arrays:
+    rng = np.random.default_rng(0)
+    return {n: rng.normal(size=s).astype(np.float32) for n, s in network.inputs.items()}
+
+
+def test_an_unknown_backend_is_named_with_the_known_ones() -> None:
+    with pytest.raises(BackendError, match=r"'tpu' is unknown, .*'onnxruntime', 'openvino'"):
+        backends.load("tpu", LIPS)
+
+
+def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.import_module
+
+    def refuse(name: str) -> ModuleType:
+        if name == "engine.backends.onnxruntime":
+            raise ModuleNotFoundError("No module named 'onnxruntime'", name="onnxruntime")
+        return real(name)
+
+    monkeypatch.setattr(backends, "import_module", refuse)
+    with pytest.raises(BackendError, match=r"pip install 'visavis\[onnxruntime\]'"):
+        backends.load("onnxruntime", LIPS)
+
+
+def test_a_missing_or_broken_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="no such network file"):
+        backends.load("openvino", tmp_path / "none.onnx")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"not a network")
+    with pytest.raises(BackendError, match="refuses the network"):
+        backends.load("openvino", broken)
+
+
+def test_wrong_inputs_are_named() -> None:
+    network = backends.load("openvino", LIPS)
+    good = feeds(network)
+    with pytest.raises(BackendError, match="'state' is missing or unknown"):
+        network.run({"mel": good["mel"]})
+    with pytest.raises(BackendError, match=r"'mel' is \(1, 4, 79\), expected \(1, 4, 80\)"):
+        network.run(good | {"mel": good["mel"][:, :, 1:]})
+    with pytest.raises(BackendError, match="'mel' is float64"):
+        network.run(good | {"mel": good["mel"].astype(np.float64)})
+
+
+def test_two_sessions_of_one_network_do_not_share_results() -> None:
+    one, other = backends.load("openvino", LIPS), backends.load("openvino", LIPS)
+    first = one.run(feeds(one))
+    kept = first["code"].copy()
+    other.run({n: np.zeros(s, np.float32) for n, s in other.inputs.items()})
+    one.run({n: np.zeros(s, np.float32) for n, s in one.inputs.items()})
+    assert (first["code"] == kept).all()
+
+
+def test_onnxruntime_agrees_with_openvino() -> None:
+    pytest.importorskip("onnxruntime", reason="the onnxruntime extra is not installed")
+    network, other = (backends.load(n, LIPS) for n in ("openvino", "onnxruntime"))
+    assert network.inputs == other.inputs
+    given = feeds(network)
+    a, b = network.run(given), other.run(given)
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], atol=1e-4)

@@ -1,0 +1,253 @@
+"""A second peer calls a real server over loopback; what it speaks comes back as pictures, sound."""
+
+import asyncio
+import gc
+import random
+import threading
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import numpy as np
+import pytest
+
+from bench.caller import Caller, calling, heard_delay_ms
+from engine.config import ServerConfig
+from engine.server import CALLS, create_app, running
+from tests.engine.stand_ins import CONFIG, CountingPipeline, OneAvatar, read_number
+
+LOST = 250
+
+
+@asynccontextmanager
+async def server(make_pipeline=CountingPipeline, **settings):
+    config = ServerConfig(port=0, **settings)
+    app = create_app(config, CONFIG, OneAvatar(), make_pipeline)
+    async with running(config, app) as url:
+        yield url, app[CALLS]
+
+
+def descriptors():
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def numbers(caller):
+    return [read_number(luma) for _, luma in caller.pictures]
+
+
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+async def test_a_caller_sees_pictures_and_hears_its_speech(speech, codec):
+    async with server() as (url, calls), calling(url, speech, codec) as caller:
+        await caller.seen(75)
+        seen = numbers(caller)
+        assert seen == sorted(seen)
+        assert len(seen) > 0.8 * (seen[-1] - seen[0])
+        span_s = caller.pictures[-1][0] - caller.pictures[0][0]
+        assert 23 < (seen[-1] - seen[0]) / span_s < 27
+        assert {step for _, step in pts_steps(caller)} == {960}
+        assert 5 < heard_delay_ms(caller) < 400
+        assert (await caller.figures())["codec"] == codec.lower()
+        assert calls.count == 1
+
+
+def pts_steps(caller):
+    pts = [pts for _, pts, _ in caller.sound]
+    return list(zip(pts, np.diff(pts).tolist(), strict=False))
+
+
+async def test_the_first_picture_comes_before_any_sound(speech):
+    async with server() as (url, _):
+        caller = Caller(url, speech)
+        caller.microphone.muted = True
+        try:
+            await caller.call()
+            await caller.seen(10, timeout_s=5)
+            assert numbers(caller)[0] <= 1
+        finally:
+            await caller.close()
+
+
+async def test_one_lost_packet_leaves_the_delay_unchanged(speech):
+    async with server() as (url, _), calling(url, speech) as caller:
+        caller.microphone.skip = lambda number: number == LOST
+        await caller.spoken(LOST - 2)
+        before_ms = heard_delay_ms(caller)
+        caller.sound.clear()
+        await caller.spoken(LOST + 200)
+        assert heard_delay_ms(caller) == pytest.approx(before_ms, abs=15)
+        figures = await caller.figures()
+        assert figures["mic_lost_ms"] + figures["mic_filled_ms"] >= 60 + 10
+
+
+async def test_a_muted_microphone_keeps_the_pictures_moving_and_returns_without_delay(speech):
+    async with server() as (url, _), calling(url, speech) as caller:
+        await caller.spoken(250)
+        before_ms = heard_delay_ms(caller)
+        caller.microphone.muted = True
+        count = len(caller.pictures)
+        await caller.seen(count + 50)
+        caller.microphone.muted = False
+        returned = caller.microphone.number
+        await caller.spoken(returned + 20)
+        caller.sound.clear()
+        await caller.spoken(returned + 250)
+        assert heard_delay_ms(caller) == pytest.approx(before_ms, abs=15)
+
+
+async def test_three_percent_loss_both_ways_stalls_nothing(speech):
+    async with server() as (url, _), calling(url, speech) as caller:
+        chance = random.Random(3)
+        caller.microphone.skip = lambda number: chance.random() < 0.03
+        transport = caller.connection.getTransceivers()[0].receiver.transport
+        handle = transport._handle_rtp_data
+        lost = []
+
+        async def handle_some(data, arrival_time_ms):
+            if chance.random() < 0.03:
+                lost.append(data)
+            else:
+                await handle(data, arrival_time_ms=arrival_time_ms)
+
+        transport._handle_rtp_data = handle_some
+        await caller.seen(150)
+        gaps_s = np.diff([at for at, _ in caller.pictures])
+        assert len(lost) > 5
+        assert gaps_s.max() < 0.3
+        sent_ms = [pts / 48 for _, pts, _ in caller.sound]
+        assert len(sent_ms) * 20 > 0.93 * (sent_ms[-1] - sent_ms[0])
+
+
+async def test_hanging_up_frees_the_place_at_once(speech):
+    async with server(max_sessions=1) as (url, calls), calling(url, speech) as caller:
+        await caller.seen(5)
+        full = Caller(url, speech)
+        with pytest.raises(aiohttp.ClientResponseError) as refused:
+            await full.call()
+        assert refused.value.status == 503
+        assert int(refused.value.headers["Retry-After"]) > 0
+        await full.close()
+        assert await caller.hang_up() == 200
+        assert calls.count == 0
+        assert await caller.hang_up() == 404
+        async with calling(url, speech) as again:
+            await again.seen(5)
+
+
+async def test_a_caller_that_closes_is_gone_at_once(speech):
+    async with server() as (url, calls):
+        async with calling(url, speech) as caller:
+            await caller.seen(5)
+        async with asyncio.timeout(1):
+            await calls.idle()
+
+
+async def test_a_caller_that_vanishes_is_gone_within_five_seconds(speech):
+    async with server() as (url, calls), calling(url, speech) as caller:
+        await caller.seen(5)
+        caller.vanish()
+        async with asyncio.timeout(5):
+            await calls.idle()
+
+
+async def test_a_caller_that_never_connects_is_given_up(speech, monkeypatch):
+    monkeypatch.setattr("engine.session.CONNECT_TIMEOUT_S", 0.2)
+    async with server() as (url, calls), aiohttp.ClientSession() as http:
+        caller = Caller(url, speech)
+        offer = await caller.offer()
+        headers = {"Content-Type": "application/sdp"}
+        async with http.post(f"{url}api/call", data=offer, headers=headers) as response:
+            assert response.status == 201
+        await caller.close()
+        async with asyncio.timeout(5):
+            await calls.idle()
+
+
+async def test_a_slow_pipeline_drops_pictures_evenly_and_sound_never(speech):
+    class Slow(CountingPipeline):
+        work_s = 0.06
+
+    async with server(Slow) as (url, _), calling(url, speech) as caller:
+        await caller.seen(60)
+        steps = np.diff(numbers(caller))[10:]
+        assert 1.2 < steps.mean() < 3
+        assert steps.max() <= 4
+        assert {step for _, step in pts_steps(caller)} == {960}
+        assert (await caller.figures())["dropped"] > 20
+
+
+async def test_a_pipeline_that_fails_ends_its_own_call_alone(speech):
+    made = []
+
+    class Failing(CountingPipeline):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+
+        def push(self, pcm):
+            if self is made[-1] and len(made) == 3 and len(self.pushed) > 50:
+                raise RuntimeError("broken stage")
+            return super().push(pcm)
+
+    async with server(Failing) as (url, calls), calling(url, speech) as well:
+        await well.seen(5)
+        async with calling(url, speech):
+            await well.wait(lambda: calls.count == 1)
+        count = len(well.pictures)
+        await well.seen(count + 25)
+
+
+async def test_a_lost_picture_brings_a_keyframe(speech):
+    async with server() as (url, _), calling(url, speech) as caller:
+        await caller.seen(30)
+        receiver = caller.connection.getTransceivers()[1].receiver
+        decoded = []
+        keyframe = asyncio.Event()
+        queue = receiver._RTCRtpReceiver__decoder_queue
+        put = queue.put
+
+        def watch(task):
+            # RFC 6386 9.1: the first bit of a VP8 frame is 0 in a keyframe.
+            if task is not None and not task[1].data[0] & 1:
+                keyframe.set()
+            decoded.append(task)
+            put(task)
+
+        queue.put = watch
+        (ssrc,) = [
+            ssrc
+            for ssrc, found in receiver.transport._rtp_router.ssrc_table.items()
+            if found is receiver
+        ][:1]
+        await receiver._send_rtcp_pli(ssrc)
+        async with asyncio.timeout(2):
+            await keyframe.wait()
+
+
+async def test_calls_made_and_ended_leave_nothing_behind(speech):
+    async with server() as (url, calls):
+
+        async def once():
+            async with calling(url, speech) as caller:
+                await caller.seen(3)
+                await caller.hang_up()
+            await calls.idle()
+            gc.collect()
+            tasks = sorted(task.get_name() for task in asyncio.all_tasks())
+            return tasks, threading.active_count(), descriptors()
+
+        await once()
+        first = await once()
+        for _ in range(4):
+            last = await once()
+        assert [name for name in last[0] if name.startswith("call")] == []
+        assert len(last[0]) == len(first[0])
+        assert last[1:] == first[1:]
+
+
+async def test_closing_the_server_ends_its_calls(speech):
+    async with server() as (url, calls):
+        caller = Caller(url, speech)
+        await caller.call()
+        await caller.seen(5)
+    assert calls.count == 0
+    await caller.close()

@@ -1,0 +1,183 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.frames import Pcm
+from engine.mic import MicClock
+
+PACKET = 480
+FAR = 987_654_321
+
+
+def packet(number, base=FAR):
+    start = number * PACKET
+    return Pcm(base + start, (np.arange(start, start + PACKET) % 20_000 + 1).astype(np.int16))
+
+
+class Feed:
+    """A clock in 10 ms steps and everything that came out of a MicClock."""
+
+    def __init__(self, **settings):
+        self.now_s = 100.0
+        self.mic = MicClock(self.now_s, **settings)
+        self.out = []
+
+    def note(self, pcm):
+        if pcm is not None:
+            assert pcm.pts == (self.out[-1].end if self.out else 0)
+            self.out.append(pcm)
+
+    def tick(self, number=None, steps=1):
+        for _ in range(steps):
+            self.now_s += 0.01
+            if number is not None:
+                self.note(self.mic.push(packet(number), self.now_s))
+                number += 1
+            self.note(self.mic.fill(self.now_s))
+
+    @property
+    def lag_ms(self):
+        """How far the sound given lies behind the wall clock, counted from the start."""
+        return (self.now_s - 100.0) * 1000 - self.mic.end / 48
+
+
+def test_the_first_picture_has_sound_at_once():
+    feed = Feed(ahead_ms=60)
+    feed.note(feed.mic.fill(feed.now_s))
+    assert feed.mic.end == 60 * 48
+
+
+def test_without_packets_silence_follows_the_wall_clock():
+    feed = Feed()
+    feed.tick(steps=200)
+    assert feed.mic.end == pytest.approx(2 * 48_000, abs=2)
+    assert not any(pcm.samples.any() for pcm in feed.out)
+
+
+def test_packets_in_order_pass_through_whole():
+    feed = Feed()
+    feed.tick(0, steps=100)
+    heard = np.concatenate([pcm.samples for pcm in feed.out])
+    sent = np.concatenate([packet(number).samples for number in range(100)])
+    np.testing.assert_array_equal(heard[-len(sent) :], sent)
+    assert feed.mic.lost == feed.mic.late == 0
+
+
+def test_one_lost_packet_leaves_latency_unchanged():
+    feed = Feed()
+    feed.tick(0, steps=50)
+    before_ms = feed.lag_ms
+    feed.tick(steps=1)
+    feed.tick(51, steps=50)
+    assert feed.lag_ms == pytest.approx(before_ms, abs=0.1)
+    assert feed.mic.lost == PACKET
+
+
+def test_a_lost_packet_is_bridged_without_a_click():
+    feed = Feed()
+    for number in (0, 1, 2, 4):
+        loud = Pcm(FAR + number * PACKET, np.full(PACKET, 10_000, np.int16))
+        feed.now_s += 0.01
+        feed.note(feed.mic.push(loud, feed.now_s))
+    heard = np.concatenate([pcm.samples for pcm in feed.out]).astype(int)
+    assert len(heard) == 5 * PACKET
+    assert np.abs(np.diff(heard)).max() < 200
+
+
+def test_a_muted_microphone_is_filled_and_comes_back_at_the_old_latency():
+    feed = Feed()
+    feed.tick(0, steps=50)
+    before_ms = feed.lag_ms
+    feed.tick(steps=300)
+    assert feed.lag_ms == pytest.approx(before_ms + 100, abs=11)
+    feed.tick(350, steps=50)
+    assert feed.lag_ms == pytest.approx(before_ms, abs=0.1)
+    assert feed.mic.anchors == 1
+
+
+def test_a_clock_that_stood_still_while_muted_is_mapped_anew():
+    feed = Feed()
+    feed.tick(0, steps=50)
+    before_ms = feed.lag_ms
+    feed.tick(steps=1000)
+    feed.tick(50, steps=60)
+    assert feed.mic.anchors == 2
+    assert feed.mic.late <= 10 * PACKET
+    assert feed.lag_ms == pytest.approx(before_ms + 100, abs=15)
+
+
+def test_a_burst_after_a_network_gap_leaves_no_delay():
+    feed = Feed()
+    feed.tick(0, steps=50)
+    before_ms = feed.lag_ms
+    feed.tick(steps=199)
+    for number in range(50, 249):
+        feed.note(feed.mic.push(packet(number), feed.now_s + 0.0001 * (number - 50)))
+    feed.now_s += 0.02
+    feed.tick(250, steps=50)
+    assert feed.lag_ms == pytest.approx(before_ms, abs=11)
+    assert feed.mic.anchors == 1
+
+
+def test_a_path_that_becomes_slower_is_followed():
+    feed = Feed()
+    feed.tick(0, steps=50)
+    feed.tick(steps=40)
+    feed.tick(50, steps=100)
+    assert feed.mic.anchors == 2
+    late_packets = feed.mic.late / PACKET
+    assert late_packets <= 10
+
+
+def test_a_jump_of_the_timestamps_is_mapped_anew_at_once():
+    feed = Feed()
+    feed.tick(0, steps=50)
+    feed.tick(5_000_000, steps=50)
+    assert feed.mic.anchors == 2
+    assert feed.mic.lost == 0
+    assert feed.lag_ms == pytest.approx(0, abs=11)
+
+
+def test_a_machine_that_slept_does_not_replay_the_time():
+    feed = Feed()
+    feed.tick(0, steps=50)
+    feed.now_s += 3600
+    feed.tick(1000, steps=100)
+    assert feed.mic.end < 5 * 48_000
+
+
+def test_ten_minutes_of_a_slow_microphone_clock_do_not_drift():
+    feed = Feed()
+    rate = 1 - 200e-6
+    for number in range(60_000):
+        feed.now_s = 100.0 + (number + 1) * 0.01 / rate
+        feed.note(feed.mic.push(packet(number), feed.now_s))
+        feed.note(feed.mic.fill(feed.now_s))
+    assert feed.mic.filled == feed.mic.late == feed.mic.lost == 0
+    age_s = feed.now_s - feed.mic.arrival_s(feed.mic.end)
+    assert age_s == pytest.approx(0, abs=0.002)
+
+
+def test_ten_minutes_of_a_fast_microphone_clock_do_not_drift():
+    feed = Feed()
+    rate = 1 + 200e-6
+    for number in range(60_000):
+        feed.now_s = 100.0 + (number + 1) * 0.01 / rate
+        feed.note(feed.mic.push(packet(number), feed.now_s))
+        feed.note(feed.mic.fill(feed.now_s))
+    assert feed.mic.filled == feed.mic.late == feed.mic.lost == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.floats(0, 0.4)), min_size=1, max_size=120),
+)
+def test_whatever_arrives_the_sound_is_one_run_that_keeps_to_the_clock(arrivals):
+    feed = Feed()
+    for number, wait_s in arrivals:
+        feed.now_s += wait_s
+        feed.note(feed.mic.push(packet(number), feed.now_s))
+        feed.note(feed.mic.fill(feed.now_s))
+        behind_s = feed.now_s - feed.mic.arrival_s(feed.mic.end)
+        assert behind_s <= 0.1001
