@@ -211,7 +211,8 @@ def reactions(seen: Pictures, starts: Times, heard: Sound, mouth: tuple[slice, s
             continue
         peak = float(change.max())
         first.append(times[twice[0]] - start)
-        half.append(times[np.flatnonzero(change >= peak / 2)[0]] - start)
+        wide = np.flatnonzero(change >= max(peak / 2, threshold))
+        half.append(times[max(wide[0], twice[0])] - start)
         peaks.append(peak)
     return Reactions(
         starts,

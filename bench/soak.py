@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import re
 import signal
 import sys
@@ -72,6 +73,7 @@ async def _talk(report: Report, caller: Caller, minutes: float, pid: int) -> Non
     passed_s, minute = 0.0, 0
     while passed_s < minutes * 60:
         span_s = min(60.0, minutes * 60 - passed_s)
+        cpu_s = _cpu_s(pid)
         until = caller.microphone.number + round(span_s * 100)
         await caller.spoken(until, timeout_s=2 * span_s)
         passed_s, minute = passed_s + span_s, minute + 1
@@ -83,6 +85,7 @@ async def _talk(report: Report, caller: Caller, minutes: float, pid: int) -> Non
             server_ms=figures["latency_ms"],
             fps=1000 / float(gaps_ms.mean()),
             longest_gap_ms=float(gaps_ms.max()),
+            core_percent=100 * (_cpu_s(pid) - cpu_s) / span_s,
             **_process(pid),
         )
         del caller.pictures[:-1], caller.sound[:-1]
@@ -115,6 +118,12 @@ async def _server(size_px: int) -> AsyncIterator[tuple[int, str]]:
         if server.returncode is None:
             server.send_signal(signal.SIGTERM)
         await server.wait()
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time that a process has used, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _process(pid: int) -> dict[str, float | int]:

@@ -51,6 +51,10 @@ class AudioStage:
         BackendError: the configured backend cannot run.
     """
 
+    _end: int
+    _index: int
+    _energy: float
+
     def __init__(self, config: EngineConfig) -> None:
         if config.lookahead_ms not in WEIGHTS:
             raise ConfigError(

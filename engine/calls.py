@@ -1,8 +1,12 @@
 """The calls that run at one time, and what they share: avatars, limits and figures."""
 
 import asyncio
+import gc
 import secrets
+import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol
@@ -19,6 +23,9 @@ from engine.session import PipelineLike, Session
 
 ANSWER_TIMEOUT_S: Final = 10.0
 SHUTDOWN_S: Final = 8.0
+MAX_ATTEMPTS: Final = 50
+ATTEMPTS_S: Final = 10.0
+"""Span in which at most `MAX_ATTEMPTS` offers are looked at: each costs a key and a parse."""
 
 _PICTURE_PX: Final = 512
 
@@ -71,6 +78,9 @@ class Calls:
         self._sessions: dict[str, Session] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._joining = 0
+        self._attempts: deque[float] = deque(maxlen=MAX_ATTEMPTS + 1)
+        # Threads outlive calls: new ones would each bring memory that malloc does not give back.
+        self._executor = ThreadPoolExecutor(config.max_sessions, thread_name_prefix="pipeline")
         self.shown = {name: _show(avatars.find(name)) for name in avatars.names()}
         if not self.shown:
             raise AvatarError("there is no avatar, expected at least one")
@@ -93,6 +103,14 @@ class Calls:
         """All running calls."""
         return list(self._sessions.values())
 
+    def too_fast(self) -> bool:
+        """Notes an attempt to call; True if there were too many of late to look at this one."""
+        now = time.monotonic()
+        while self._attempts and now - self._attempts[0] > ATTEMPTS_S:
+            self._attempts.popleft()
+        self._attempts.append(now)
+        return len(self._attempts) > MAX_ATTEMPTS
+
     async def start(self, offer: str, avatar: Avatar) -> tuple[str, str]:
         """Answers an offer and lets the call run.
 
@@ -109,6 +127,7 @@ class Calls:
             self._engine_config,
             self.config,
             self.metrics,
+            self._executor,
         )
         self._joining += 1
         try:
@@ -143,9 +162,13 @@ class Calls:
             _, hanging = await asyncio.wait(list(self._tasks.values()), timeout=SHUTDOWN_S)
             for task in hanging:
                 task.cancel()
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def prewarm(self) -> None:
+    async def prewarm(self) -> None:
         """Runs a pipeline once, so that the first call finds everything compiled."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._try)
+
+    def _try(self) -> None:
         avatar = next(iter(self.shown.values())).avatar
         pipeline = self._make_pipeline(avatar, self._engine_config)
         silence = np.zeros(SAMPLE_RATE_HZ // 4, np.int16)
@@ -159,6 +182,9 @@ class Calls:
             del self._sessions[call], self._tasks[call]
             self.metrics.sessions.dec()
             self.metrics.sessions_total.labels(session.end).inc()
+            del session
+            # A call is full of cycles around large buffers; the collector's own time comes late.
+            gc.collect()
 
 
 def _show(avatar: Avatar) -> Shown:

@@ -31,7 +31,8 @@ class VideoEncoder:
     """Encodes I420 pictures without delay: one picture in, one packet out.
 
     H.264 follows `set_bitrate` at the next picture. libvpx cannot change its bitrate while it
-    runs, so VP8 starts a new encoder, which costs a keyframe: only for large changes, and seldom.
+    runs, so VP8 starts a new encoder, which costs a keyframe: only for large changes, seldom, and
+    never above the bitrate that it began with.
 
     Args:
         codec: "vp8" (libvpx, realtime, error resilient) or "h264" (x264, superfast, baseline).
@@ -74,6 +75,7 @@ class VideoEncoder:
         self._threads = threads
         self._clock = clock
         self._running_kbps = kbps
+        self._first_kbps = kbps
         self._context: VideoCodecContext | None = None
         self._started_s = clock()
         self._keyframe_s = float("-inf")
@@ -128,12 +130,12 @@ class VideoEncoder:
     def _prepare(self, now: float) -> VideoCodecContext:
         if self._context is None:
             return self._open(now)
-        change = self.target_kbps / self._running_kbps
         if self.codec == "h264":
-            if change != 1.0:
+            if self.target_kbps != self._running_kbps:
                 self._context.bit_rate = self.target_kbps * 1000
                 self._running_kbps = self.target_kbps
             return self._context
+        change = min(self.target_kbps, self._first_kbps) / self._running_kbps
         age_s = now - self._started_s
         if (change <= self.VP8_DOWN and age_s >= self.VP8_DOWN_EVERY_S) or (
             change >= self.VP8_UP and age_s >= self.VP8_UP_EVERY_S
@@ -164,9 +166,11 @@ class VideoEncoder:
             }
             context.open()
             context.bit_rate = self.target_kbps * 1000
+            self._running_kbps = self.target_kbps
         else:
-            bps = str(self.target_kbps * 1000)
-            context.bit_rate = self.target_kbps * 1000
+            self._running_kbps = min(self.target_kbps, self._first_kbps)
+            bps = str(self._running_kbps * 1000)
+            context.bit_rate = self._running_kbps * 1000
             context.qmin, context.qmax = 2, 56
             context.options = {
                 "deadline": "realtime",
@@ -182,7 +186,6 @@ class VideoEncoder:
             }
             context.open()
         self._context = context
-        self._running_kbps = self.target_kbps
         self._started_s = now
         return context
 

@@ -30,6 +30,10 @@ class VoiceGate:
     within 20 ms of two such hops, stays 120 ms, closes over 80 ms.
     """
 
+    _smooth: float
+    _voice: float
+    _held: int
+
     def __init__(self) -> None:
         self.reset()
 
@@ -38,10 +42,8 @@ class VoiceGate:
         level = _DB * float(mel[_SPEECH_BANDS].mean())
         self._smooth += 0.2 * (level - self._smooth)
         self._floor.append(self._smooth)
-        voiced = level > min(self._floor) + _RISE_DB and self._vad.is_speech(
-            pcm.tobytes(), logmel.RATE_HZ
-        )
-        self._recent.append(voiced)
+        above = level > min(self._floor) + _RISE_DB
+        self._recent.append(above and self._vad.is_speech(pcm.tobytes(), logmel.RATE_HZ))
         if sum(self._recent) >= 2:
             self._held = _HOLD_HOPS
         if self._held:

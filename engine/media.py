@@ -118,6 +118,9 @@ class SpeechFile:
             kinds = _kinds(container)
             container.close()
             raise MediaError(f"{self.path} holds no sound, only {kinds}")
+        if container.streams.audio[0].codec_context is None:
+            container.close()
+            raise MediaError(f"{self.path} holds sound of a kind that cannot be decoded")
         return container
 
     def _length(self) -> float:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from engine import avatar as avatar_files
-from engine.calls import SHUTDOWN_S, Avatars, Calls, PipelineMaker, Shown
+from engine.calls import ATTEMPTS_S, MAX_ATTEMPTS, SHUTDOWN_S, Avatars, Calls, PipelineMaker, Shown
 from engine.config import EngineConfig, ServerConfig
 from engine.errors import ConfigError, SignallingError
 
@@ -81,7 +82,7 @@ def create_app(
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         if prewarm:
-            await asyncio.get_running_loop().run_in_executor(None, calls.prewarm)
+            await calls.prewarm()
         yield
         await calls.close()
 
@@ -124,6 +125,9 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
         async with running(config, create_app(config, engine_config, avatars)) as url:
+            # What is here now stays: left out, a collection takes less than a picture's time.
+            gc.collect()
+            gc.freeze()
             if ready is not None:
                 ready(url)
             await stopped.wait()
@@ -242,12 +246,11 @@ async def _call(request: web.Request) -> web.Response:
     except (UnicodeDecodeError, LookupError):
         return _error(400, "the offer is not UTF-8 text")
     if calls.count >= calls.config.max_sessions:
-        calls.metrics.refused_total.labels("full").inc()
-        response = _error(
-            503, f"all {calls.config.max_sessions} calls are taken, try again in a moment"
-        )
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
-        return response
+        sentence = f"all {calls.config.max_sessions} calls are taken, try again in a moment"
+        return _busy(calls, "full", sentence)
+    if calls.too_fast():
+        sentence = f"more than {MAX_ATTEMPTS} offers came within {ATTEMPTS_S:.0f} s"
+        return _busy(calls, "fast", sentence)
     try:
         call, answer = await calls.start(offer, shown.avatar)
     except SignallingError as error:
@@ -259,6 +262,13 @@ async def _call(request: web.Request) -> web.Response:
         content_type="application/sdp",
         headers={"Location": f"/api/call/{call}"},
     )
+
+
+def _busy(calls: Calls, reason: str, sentence: str) -> web.Response:
+    calls.metrics.refused_total.labels(reason).inc()
+    response = _error(503, sentence)
+    response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
 
 
 async def _figures(request: web.Request) -> web.Response:

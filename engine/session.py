@@ -5,9 +5,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,12 @@ from engine.mic import MicClock
 from engine.transport import BitrateControl, Peer
 from engine.voice import STALE_MS, Voice
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 15.0
+WORK_TIMEOUT_S: Final = 5.0
+"""How long the end of a call waits for a step that is under way."""
 FILL_EVERY_S: Final = 0.02
 MEASURE_EVERY_S: Final = 1.0
 TYPICAL_WORK_MS: Final = 15
@@ -54,7 +58,7 @@ class Encoded:
 
 
 class Worker:
-    """The part of a session that computes; lives on the session's own thread.
+    """The part of a session that computes; runs off the event loop.
 
     Args:
         pipeline: of this session alone.
@@ -86,10 +90,11 @@ class Session:
 
     Args:
         name: of the call, for tasks, thread and log.
-        make_pipeline: builds the session's pipeline; called on the session's thread.
+        make_pipeline: builds the session's pipeline; called on one of the threads.
         engine_config: gives the picture's size and the lookahead.
         config: bitrates and probe mode.
         metrics: the server's.
+        executor: threads for heavy work; a session never uses more than one at a time.
         clock: seconds, monotonic.
 
     Attributes:
@@ -103,6 +108,7 @@ class Session:
         engine_config: EngineConfig,
         config: ServerConfig,
         metrics: ServerMetrics,
+        executor: Executor,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
@@ -111,6 +117,8 @@ class Session:
         self._engine_config = engine_config
         self._config = config
         self._metrics = metrics
+        self._executor = executor
+        self._work: asyncio.Future[Any] | None = None
         self._clock = clock
         self._bitrate = BitrateControl(
             config.video_kbps, config.min_video_kbps, config.max_video_kbps
@@ -148,13 +156,11 @@ class Session:
 
     async def run(self) -> None:
         """Runs the call until either side ends it; leaves no task, thread or socket behind."""
-        loop = asyncio.get_running_loop()
-        executor = ThreadPoolExecutor(1, thread_name_prefix=self.name)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self._listen(), name=f"{self.name}-listen"),
-                    group.create_task(self._compute(executor), name=f"{self.name}-compute"),
+                    group.create_task(self._compute(), name=f"{self.name}-compute"),
                     group.create_task(self._measure(), name=f"{self.name}-measure"),
                 ]
                 await self._peer.ended.wait()
@@ -166,9 +172,9 @@ class Session:
             logger.error("%s failed", self.name, exc_info=errors.exceptions[0])
         finally:
             await self._peer.close()
-            # The last step ends first; then nothing is left for the thread to do.
-            await loop.run_in_executor(executor, self._release_worker)
-            executor.shutdown()
+            if self._work is not None:
+                await asyncio.wait([self._work], timeout=WORK_TIMEOUT_S)
+            self._work = self._worker = None
             logger.info("%s ended: %s", self.name, self.end)
 
     def figures(self) -> dict[str, Any]:
@@ -207,10 +213,9 @@ class Session:
             if self._mic is not None:
                 self._take(self._mic.push(pcm, self._clock()))
 
-    async def _compute(self, executor: ThreadPoolExecutor) -> None:
-        loop = asyncio.get_running_loop()
+    async def _compute(self) -> None:
         worker, _ = await asyncio.gather(
-            loop.run_in_executor(executor, self._build, self._peer.video_codec),
+            self._off_loop(partial(self._build, self._peer.video_codec)),
             self._connected(),
         )
         if self._peer.ended.is_set():
@@ -226,8 +231,14 @@ class Session:
             while True:
                 await self._wake.wait()
                 pcm = self._next_sound()
-                for done in await loop.run_in_executor(executor, worker.step, pcm):
+                for done in await self._off_loop(partial(worker.step, pcm)):
                     self._show(done, mic, self._voice)
+
+    async def _off_loop(self, work: Callable[[], T]) -> T:
+        """Runs heavy work on a thread; it runs to its end even if the call ends before."""
+        loop = asyncio.get_running_loop()
+        self._work = loop.run_in_executor(self._executor, work)
+        return await asyncio.shield(self._work)
 
     async def _connected(self) -> None:
         try:
@@ -275,9 +286,6 @@ class Session:
             max_kbps=self._config.max_video_kbps,
         )
         return Worker(pipeline, encoder, self._config.probe)
-
-    def _release_worker(self) -> None:
-        self._worker = None
 
     def _take(self, pcm: Pcm | None) -> None:
         if pcm is None or self._voice is None:

@@ -7,7 +7,7 @@ from typing import Final
 from engine.encode import AnyPacket, SoundEncoder
 from engine.frames import Pcm
 
-LEAD_MS: Final = 45.0
+LEAD_MS: Final = 30.0
 """How much later a browser plays sound than it shows a picture that left at the same time."""
 STALE_MS: Final = 500.0
 """Sound this late was overtaken by a stall; playing it would only delay what follows."""

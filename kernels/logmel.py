@@ -26,7 +26,8 @@ def _mel(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 @cache
 def filters() -> F32:
     """(FFT // 2 + 1, BANDS) triangular filters, evenly spaced in mel (O'Shaughnessy 1987)."""
-    mels = np.linspace(*_mel(np.array([LOW_HZ, HIGH_HZ])), BANDS + 2)
+    low, high = _mel(np.array([LOW_HZ, HIGH_HZ])).tolist()
+    mels = np.linspace(low, high, BANDS + 2)
     edges = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
     bins = np.arange(FFT // 2 + 1) * (RATE_HZ / FFT)
     rise = (bins[:, None] - edges[:-2]) / np.diff(edges)[:-1]
@@ -61,7 +62,7 @@ class LogMel:
         self.reset()
 
     def push(self, samples: F32) -> F32:
-        """(N,) float32 in [-1, 1] at 16 kHz -> (M, 80) float32, every frame that is now complete."""
+        """(N,) float32 in [-1, 1] at 16 kHz -> (M, 80) float32, the frames now complete."""
         held = np.concatenate([self._samples, samples])
         count = (len(held) - (WINDOW - HOP)) // HOP
         if count <= 0:

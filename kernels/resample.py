@@ -27,6 +27,8 @@ class Decimator:
     Output sample n is input time `3 n - DELAY`; before the first sample all was silence.
     """
 
+    _samples: F32
+
     def __init__(self) -> None:
         self.reset()
 

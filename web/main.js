@@ -9,6 +9,8 @@ import { endWords, waitWords } from "./words.js";
 const FIGURES_MS = 1_000;
 /** After so long without any sound, the page asks about the microphone. */
 const SILENCE_MS = 8_000;
+const PATIENCE_MS = 300;
+const HOLDING_ON = "The connection is weak. Holding on…";
 const CHOICE_KEY = "visavis.avatar";
 
 const view = new View();
@@ -27,6 +29,7 @@ let ticker = 0;
 let waiter = 0;
 let heard = true;
 let lastSoundMs = 0;
+let stalled = false;
 
 async function loadAvatars() {
   try {
@@ -69,7 +72,10 @@ function remembered() {
   }
 }
 
-async function startCall() {
+/** @param {MouseEvent} event */
+async function onCallButton(event) {
+  // The second half of a double click would cancel what the first began.
+  if (event.detail > 1) return;
   if (call && !call.ended) {
     call.hangUp();
     return;
@@ -101,7 +107,9 @@ function onState(current, detail) {
       clearInterval(waiter);
       view.notify(null);
       view.labelCall("Cancel");
-      view.say("Please allow the microphone");
+      view.say("");
+      // Where leave was given before, nothing is asked and nothing need be said.
+      setTimeout(() => current.state === "asking" && view.say("Please allow the microphone"), PATIENCE_MS);
       break;
     case "connecting":
       view.say("Connecting…");
@@ -111,7 +119,7 @@ function onState(current, detail) {
       if (!ticker) begin(current);
       break;
     case "weak":
-      view.say("The connection is weak. Holding on…");
+      view.say(HOLDING_ON);
       break;
     case "ended":
       finish(detail);
@@ -124,6 +132,7 @@ function begin(current) {
   const since = performance.now();
   const gauge = new Gauge(/** @type {RTCPeerConnection} */ (current.connection), current.url);
   lastSoundMs = since;
+  stalled = false;
   view.setMuted(false);
   view.setHeard(heard);
   view.setClock(0);
@@ -135,7 +144,9 @@ function begin(current) {
     watchSilence();
     try {
       const figures = await gauge.read();
-      if (current === call && !current.ended) view.setFigures(figures);
+      if (current !== call || current.ended) return;
+      view.setFigures(figures);
+      watchPicture(figures.fps);
     } catch (error) {
       if (error instanceof CallGone) current.dropped();
       else if (!current.ended) throw error;
@@ -195,8 +206,15 @@ function onMedia(stream) {
     heard = false;
     view.setHeard(false);
     view.picture.play().catch(() => {});
-    view.say("The browser keeps the avatar silent. Press “Sound off” to hear it.");
+    view.say("The browser keeps the avatar silent. Press “Sound” to hear it.");
   });
+}
+
+/** @param {number | null} fps tells of a broken connection seconds before the connection does */
+function watchPicture(fps) {
+  if (fps === null || (fps === 0) === stalled) return;
+  stalled = fps === 0;
+  view.say(stalled ? HOLDING_ON : "The picture is back", !stalled);
 }
 
 function watchSilence() {
@@ -244,7 +262,7 @@ function onKey(event) {
   else if (key === "escape" && (call?.state === "asking" || call?.state === "connecting")) call.hangUp();
 }
 
-view.callButton.addEventListener("click", startCall);
+view.callButton.addEventListener("click", onCallButton);
 view.muteButton.addEventListener("click", toggleMute);
 view.hearButton.addEventListener("click", toggleHear);
 view.fullButton.addEventListener("click", toggleFull);

@@ -69,6 +69,7 @@ export class View {
     this.picture.setAttribute("aria-label", avatar.title);
     byId("title").textContent = avatar.title;
     byId("who").textContent = avatar.title;
+    byId("with").textContent = `In a call with ${avatar.title}`;
     byId("lead").textContent = `Speak, and ${avatar.title} speaks in your place.`;
     this.labelCall(`Call ${avatar.title}`);
     this.callButton.disabled = false;
@@ -122,7 +123,7 @@ export class View {
 
   /** @param {boolean} muted */
   setMuted(muted) {
-    this.#toggle(this.muteButton, muted, muted ? "i-mic-off" : "i-mic", muted ? "Muted" : "Mute");
+    this.#toggle(this.muteButton, muted, muted ? "i-mic-off" : "i-mic");
     this.muteButton.title = `${muted ? "Be heard again" : "Mute"} (M)`;
     document.body.classList.toggle("muted", muted);
   }
@@ -130,25 +131,22 @@ export class View {
   /** @param {boolean} heard */
   setHeard(heard) {
     this.picture.muted = !heard;
-    this.#toggle(this.hearButton, heard, heard ? "i-sound" : "i-sound-off", heard ? "Sound on" : "Sound off");
+    this.#toggle(this.hearButton, heard, heard ? "i-sound" : "i-sound-off");
   }
 
   /** @param {boolean} full */
   setFull(full) {
-    this.#toggle(this.fullButton, full, full ? "i-small" : "i-full", "Full screen");
+    this.#toggle(this.fullButton, full, full ? "i-small" : "i-full");
   }
 
   /**
    * @param {HTMLElement} button
    * @param {boolean} pressed
    * @param {string} icon
-   * @param {string} label
    */
-  #toggle(button, pressed, icon, label) {
+  #toggle(button, pressed, icon) {
     button.setAttribute("aria-pressed", String(pressed));
     button.querySelector("use")?.setAttribute("href", `#${icon}`);
-    const span = button.querySelector("span");
-    if (span) span.textContent = label;
   }
 
   /** @param {number} level in [0, 1] */

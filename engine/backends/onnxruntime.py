@@ -9,7 +9,6 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from engine.backends import Arrays, check_feeds
 from engine.errors import BackendError
 
-
 _REFUSALS = (
     state.Fail,
     state.InvalidArgument,

@@ -1,13 +1,31 @@
 """Networks on OpenVINO, the CPU preset's backend."""
 
+import sys
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import openvino
-
 from engine.backends import Arrays, check_feeds
 from engine.errors import BackendError
+
+
+def _import_openvino() -> Any:
+    """OpenVINO without its telemetry, which would tell its makers' host of every start.
+
+    Where that module cannot be imported OpenVINO puts a stub in its place.
+    """
+    name = "openvino_telemetry"
+    if name in sys.modules:
+        return import_module("openvino")
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        return import_module("openvino")
+    finally:
+        del sys.modules[name]
+
+
+_openvino = _import_openvino()
 
 
 @lru_cache(maxsize=16)
@@ -19,7 +37,7 @@ def _compiled(path: Path, threads: int) -> Any:
         "PERFORMANCE_HINT": "LATENCY",
     }
     try:
-        return openvino.Core().compile_model(str(path), "CPU", settings)
+        return _openvino.Core().compile_model(str(path), "CPU", settings)
     except RuntimeError as error:
         raise BackendError(f"{path}: OpenVINO refuses the network: {error}") from error
 

@@ -70,7 +70,7 @@ def track_video(path: Path) -> tuple[F32, npt.NDArray[np.bool_], float, tuple[in
             if frame.time is None:
                 continue
             seen.append(frame.time)
-            rgb = frame.to_ndarray(format="rgb24")
+            rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
             size = (round(rgb.shape[1] * aspect), rgb.shape[0])
             found = _points(mesh, rgb, aspect)
             if found is not None:
@@ -128,7 +128,8 @@ def label(root: Path, path: Path, out: Path) -> str:
     arrays: dict[str, Any] = {"path": str(relative)}
     if path.suffix.lower() in PICTURE_SUFFIXES:
         with av.open(str(path)) as container, _mesh(video=False) as mesh:
-            rgb = next(container.decode(video=0)).to_ndarray(format="rgb24")
+            picture = next(container.decode(video=0))
+            rgb = np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
             found = _points(mesh, rgb, 1.0)
         if found is None:
             return f"{relative}: no face"

@@ -23,8 +23,8 @@ class LipNetConfig:
     """
 
     code: int = 6
-    channels: int = 128
-    hidden: int = 192
+    channels: int = 64
+    hidden: int = 144
     dropout: float = 0.2
     classes: int = 0
 

@@ -278,7 +278,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     args = parser.parse_args(argv)
     arrays = build(args.labels, args.mesh_obj)
-    np.savez_compressed(args.out, **arrays)
+    np.savez_compressed(args.out, **arrays)  # type: ignore[arg-type]
     sys.stdout.write(
         f"{int(arrays['people'])} faces, {len(arrays['stable'])} stable points, energy explained "
         + " ".join(f"{e:.3f}" for e in arrays["explained"])

@@ -1,6 +1,7 @@
 """Writes the augmented features that lip training reads: readings of every clip, and noises."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from models import facemodel
 from models.train import lipdata, phones, speech
 
 F32 = npt.NDArray[np.float32]
+
+USUAL = 0.4
+"""Share, in a training target, of what lips usually do for the same sounds (see `lips.teach`)
+over what this speaker's did: habits of single speakers do not carry over to others."""
 
 
 def noises(voices: list[F32], rng: np.random.Generator) -> list[F32]:
@@ -101,7 +106,14 @@ def write_variant(labels: Path, out: Path, number: int) -> None:
     index = []
     with np.load(labels / "sounds.npz") as data:
         sounds = dict(data)
+    usual: dict[str, F32] = {}
+    if (out / "usual.npz").exists():
+        with np.load(out / "usual.npz") as data:
+            usual = dict(data)
     for clip in lipdata.load_clips(labels):
+        if clip.name in usual:
+            code = (1 - USUAL) * clip.code + USUAL * usual[clip.name][: len(clip.code)]
+            clip = replace(clip, code=code)
         sound = sounds.get(clip.name, np.full(len(clip.code) * 4, -1, np.int8))
         if number == 0:
             mel, code, valid = logmel.LogMel().push(clip.pcm), clip.code, clip.valid

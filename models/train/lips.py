@@ -24,10 +24,13 @@ from kernels import logmel
 from models import facemodel
 from models.nets.lips import HOPS, LipNet, LipNetConfig
 from models.train import lipdata, lipprep, phones, speech
-from models.train.lipdata import Clip
 from models.train.lipmix import Mixer, Pool
+from models.train.lipscore import chunked, load, measure, predict, table
 
 F32 = npt.NDArray[np.float32]
+
+
+_NET = LipNetConfig(classes=len(speech.SOUNDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +48,15 @@ class TrainConfig:
 
     held_out: tuple[str, ...] = ("aoc", "lieu", "grid_lbax4n", "grid_sbia1a")
     lookahead_ms: int = 60
-    steps: int = 4000
-    batch: int = 24
-    chunks: int = 125
+    steps: int = 2000
+    batch: int = 16
+    chunks: int = 100
     lr: float = 2e-3
     weight_decay: float = 0.02
     ema: float = 0.998
     seed: int = 0
-    spoken: float = 0.35
-    net: LipNetConfig = LipNetConfig(classes=len(speech.SOUNDS))
+    spoken: float = 0.5
+    net: LipNetConfig = _NET
 
 
 WARM_UP = 6
@@ -113,7 +116,9 @@ def train(labels: Path, features: Path, run: Path, config: TrainConfig) -> None:
         optimiser.load_state_dict(saved["optimiser"])
         schedule.load_state_dict(saved["schedule"])
         mean, first = saved["mean"], saved["step"]
-    mixer = Mixer(pool, config.lookahead_ms, config.spoken, np.random.default_rng(config.seed + first))
+    mixer = Mixer(
+        pool, config.lookahead_ms, config.spoken, np.random.default_rng(config.seed + first)
+    )
     held = [c for c in lipdata.load_clips(labels) if c.speaker in config.held_out]
     begun, sums = time.time(), dict[str, float]()
     bar = tqdm(range(first, config.steps), initial=first, total=config.steps, mininterval=20)
@@ -160,77 +165,10 @@ def train(labels: Path, features: Path, run: Path, config: TrainConfig) -> None:
             bar.write(" ".join(f"{k} {v}" for k, v in row.items()))
 
 
-def load(run: Path) -> LipNet:
-    """The averaged weights of a run, ready to run."""
-    config = json.loads((run / "config.json").read_text())
-    net = LipNet(LipNetConfig(**config["net"]))
-    net.load_state_dict(torch.load(run / "weights.pt", weights_only=True))
-    return net.eval()
-
-
-def chunked(pcm: F32, lookahead_ms: int) -> F32:
-    """(T * 4, 80) log-mel of a clip, shifted so that chunk i ends at picture i's time + lookahead.
-
-    Pictures before the first are kept: the caller drops the first `HOPS` frames' chunk.
-    """
-    ahead = lookahead_ms // 10
-    mel = logmel.LogMel().push(np.concatenate([pcm, np.zeros(ahead * logmel.HOP, np.float32)]))
-    shift = ahead - HOPS
-    lead = np.tile(logmel.SILENCE, (max(0, -shift), 1))
-    return np.concatenate([lead, mel])[max(0, shift) :]
-
-
-def predict(net: LipNet, clip: Clip, lookahead_ms: int) -> F32:
-    """(T, K) codes for a clip."""
-    mel = torch.from_numpy(chunked(clip.pcm, lookahead_ms))[None]
-    count = mel.shape[1] // HOPS
-    warm = torch.from_numpy(np.tile(logmel.SILENCE, (1, 25 * HOPS, 1)))
-    with torch.no_grad():
-        _, state = net(warm, net.init_state(1))
-        codes, _ = net(mel[:, : count * HOPS], state)
-    return np.asarray(codes[0].numpy()[: len(clip.code)], np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Generated against true lip opening of one clip.
-
-    Attributes:
-        correlation: of the two, at no lag.
-        best, lag: highest correlation over lags of -5 to 5 pictures, and where (positive: the
-            generated lips come late).
-        spread: standard deviation of the generated opening over that of the true one.
-    """
-
-    name: str
-    seconds: float
-    correlation: float
-    best: float
-    lag: int
-    spread: float
-
-
-def measure(clip: Clip, code: F32) -> Score:
-    """Compares generated codes (T, K) with a clip's own."""
-    opening = facemodel.load().opening
-    count = min(len(code), len(clip.code))
-    made, true, ok = (code @ opening)[:count], (clip.code @ opening)[:count], clip.valid[:count]
-
-    def at(lag: int) -> float:
-        a = made[max(0, lag) : count + min(0, lag)]
-        b = true[max(0, -lag) : count - max(0, lag)]
-        use = ok[max(0, -lag) : count - max(0, lag)]
-        return float(np.corrcoef(a[use], b[use])[0, 1])
-
-    table = {lag: at(lag) for lag in range(-5, 6)}
-    lag = max(table, key=lambda k: table[k])
-    spread = float(made[ok].std() / true[ok].std())
-    return Score(clip.name, count / lipdata.FPS, table[0], table[lag], lag, spread)
-
-
 def teach(labels: Path, features: Path, run: Path) -> float:
     """Fits lips to sounds on the run's own speakers: GRID's exact sounds, and what the run's
-    auxiliary head hears in the rest. Writes FEATURES/lips_of_sounds.npy, which `train` then uses;
+    auxiliary head hears in the rest. Writes FEATURES/lips_of_sounds.npy, which `train` then uses,
+    and FEATURES/usual.npz, what the speakers' lips would usually do, which `prepare` then uses;
     returns the correlation of the openings it explains."""
     config = json.loads((run / "config.json").read_text())
     net, opening = load(run), facemodel.load().opening
@@ -238,7 +176,7 @@ def teach(labels: Path, features: Path, run: Path) -> float:
         raise ValueError(f"{run}: trained without sounds, so it cannot name them")
     with np.load(labels / "sounds.npz") as data:
         sounds = dict(data)
-    rows, codes, masks = [], [], []
+    rows, codes, masks, names = [], [], [], []
     for clip in lipdata.load_clips(labels):
         if clip.speaker in config["held_out"]:
             continue
@@ -253,12 +191,15 @@ def teach(labels: Path, features: Path, run: Path) -> float:
             grid = np.arange(len(share) * HOPS) / HOPS
             fine = np.stack([np.interp(grid, np.arange(len(share)), c) for c in share.T], 1)
             row = phones.context(fine, len(clip.code))
+        names.append((clip.name, clip.gain))
         rows.append(row)
         codes.append(clip.code * clip.gain)
         masks.append(clip.valid.astype(np.float32) * (1.0 if clip.name in sounds else 1.5))
     x, y, w = np.concatenate(rows), np.concatenate(codes), np.concatenate(masks)
     weights = phones.fit(x, y, w)
     np.save(features / "lips_of_sounds.npy", weights)
+    usual = {n: (r @ weights / g).astype(np.float32) for (n, g), r in zip(names, rows, strict=True)}
+    np.savez_compressed(features / "usual.npz", **usual)  # type: ignore[arg-type]
     return float(np.corrcoef((x @ weights) @ opening, y @ opening)[0, 1])
 
 
@@ -283,20 +224,6 @@ def export(run: Path, out: Path) -> None:
     part = out.with_suffix(".part")
     torch.onnx.export(Step(net).eval(), example, str(part), dynamo=False, opset_version=17, **names)
     part.replace(out)
-
-
-def table(scores: list[Score]) -> str:
-    """Scores as text."""
-    lines = [f"{'clip':36} {'s':>5} {'r':>6} {'best':>6} {'lag':>4} {'spread':>6}"]
-    lines += [
-        f"{s.name[:36]:36} {s.seconds:5.1f} {s.correlation:6.3f} {s.best:6.3f} {s.lag:4d} {s.spread:6.2f}"
-        for s in scores
-    ]
-    weight = np.array([s.seconds for s in scores])
-    for name in ("correlation", "spread"):
-        mean = float(np.average([getattr(s, name) for s in scores], weights=weight))
-        lines.append(f"{name}, mean over seconds: {mean:.3f}")
-    return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -83,7 +83,7 @@ def voiced(pcm: npt.NDArray[np.int16] | None, count: int) -> npt.NDArray[np.bool
     """(T,) whether a picture is within 200 ms of loud sound."""
     if pcm is None:
         return np.zeros(count, bool)
-    mel = logmel.LogMel().push(pcm.astype(np.float32) / 32768)[: count * 4]
+    mel = logmel.LogMel().push(np.asarray(pcm / 32768, np.float32))[: count * 4]
     level = mel[:, 8:60].mean(1).reshape(-1, 4).max(1)
     loud = level > np.quantile(level, 0.9) - 1.1
     near = np.convolve(loud, np.ones(11), "same") > 0

@@ -29,7 +29,7 @@ _WORDS = (
 )
 OFFSETS = range(-16, 21, 2)
 """Where around a picture the regression looks, in hops of 10 ms."""
-_RIDGE = 30.0
+_RIDGE = 10.0
 
 
 def grid_text(name: str) -> str | None:
@@ -77,7 +77,9 @@ def spoken_part(mel: F32) -> slice:
     """From a little before the first loud hop to a little after the last."""
     level = np.convolve(mel[:, 4:70].mean(1), np.ones(5) / 5, "same")
     floor, top = np.quantile(level, [0.1, 0.95])
-    loud = np.flatnonzero(np.convolve(level > floor + 0.6 * (top - floor), np.ones(5), "valid") == 5)
+    loud = np.flatnonzero(
+        np.convolve(level > floor + 0.6 * (top - floor), np.ones(5), "valid") == 5
+    )
     return slice(max(0, int(loud[0]) - 6), int(loud[-1]) + 5 + 11)
 
 

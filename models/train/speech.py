@@ -36,12 +36,13 @@ _ACTS = (
     "would prefer|keeps|asked for|happily shared|forgot"
 ).split("|")
 _THINGS = (
-    "five purple apples|the big map|a new job|their home by the river|some warm bread|the blue bowl|"
-    "a measure of hope|every village in the valley|a very small problem|more money|good weather|"
-    "the whole story|another cup of coffee|a beautiful white boat|those heavy boxes|the front door|"
-    "fresh vegetables|a piece of music|the bill|my favourite shoes|enough food|health care|"
-    "a bottle of milk|his own voice|the future of this family|eight wooden chairs|a yellow umbrella|"
-    "fifty dollars|the library|an awful mess|a question of power|the phone"
+    "five purple apples|the big map|a new job|their home by the river|some warm bread|"
+    "the blue bowl|a measure of hope|every village in the valley|a very small problem|"
+    "more money|good weather|the whole story|another cup of coffee|a beautiful white boat|"
+    "those heavy boxes|the front door|fresh vegetables|a piece of music|the bill|"
+    "my favourite shoes|enough food|health care|a bottle of milk|his own voice|"
+    "the future of this family|eight wooden chairs|a yellow umbrella|fifty dollars|"
+    "the library|an awful mess|a question of power|the phone"
 ).split("|")
 _TAILS = (
     "on Monday morning|before the meeting|with both hands|because of the rain|in a few months|"

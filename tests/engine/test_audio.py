@@ -1,4 +1,5 @@
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def hear(samples: np.ndarray, cuts: list[int] | None = None) -> list[AudioFrame]
     """Every frame of a sound that arrives cut in pieces."""
     stage, frames = AudioStage(CONFIG), []
     edges = [0, *sorted(cuts or []), len(samples)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         frames += stage.push(Pcm(start, samples[start:end]))
     return frames + stage.flush()
 

@@ -115,6 +115,13 @@ def test_vp8_restarts_for_a_large_drop_and_not_for_small_changes():
     assert run.kbps(packets[50:]) == pytest.approx(600, rel=0.25)
 
 
+def test_vp8_does_not_restart_to_spend_more_than_it_began_with():
+    run = Run("vp8", kbps=600, max_kbps=2500)
+    run.pictures(1)
+    run.encoder.set_bitrate(2500)
+    assert not any(packet.is_keyframe for packet in run.pictures(300))
+
+
 def test_vp8_restarts_are_rate_limited():
     run = Run("vp8", kbps=2000)
     targets = deque([300, 2000])

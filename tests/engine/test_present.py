@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 import wave
 from pathlib import Path
@@ -165,3 +167,18 @@ def test_real_avatar_says_a_real_speech(tmp_path, speech_path, speech, avatar):
     # Somebody is there, and moves.
     assert pictures[0][:128].std() > 10
     assert np.abs(pictures[30].astype(int) - pictures[60]).max() > 20
+
+
+def test_nobody_outside_is_told(tmp_path, speech_path, avatar):
+    code = """
+import sys
+def tell(event, arguments):
+    if event in ("os.fork", "socket.connect", "socket.getaddrinfo", "subprocess.Popen"):
+        sys.stderr.write(f"{event} {arguments}\\n")
+sys.addaudithook(tell)
+from engine.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+    argv = ["present", str(speech_path), "--out", str(tmp_path / "a.mp4"), "--size", "128"]
+    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

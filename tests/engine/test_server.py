@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from engine.calls import MAX_ATTEMPTS
 from engine.config import ServerConfig
 from engine.errors import AvatarError, ConfigError
 from engine.server import MAX_OFFER_BYTES, create_app, running, serve
@@ -102,6 +103,16 @@ async def test_a_broken_offer_is_refused_and_holds_no_place(body):
                 assert "offer" in await refusal(response, 400)
         async with http.get("/health") as response:
             assert await response.json() == {"status": "ok", "sessions": 0, "max_sessions": 1}
+
+
+async def test_a_flood_of_offers_is_turned_away():
+    async with server() as http:
+        statuses = []
+        for _ in range(MAX_ATTEMPTS + 2):
+            async with http.post("/api/call", data=b"v=0", headers=SDP) as response:
+                statuses.append(response.status)
+        assert statuses == [400] * MAX_ATTEMPTS + [503] * 2
+        assert int(response.headers["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize(

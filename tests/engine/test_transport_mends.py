@@ -105,7 +105,7 @@ async def test_playout_delay_is_sent_where_it_was_offered(connection, offered):
     written = transceiver.sender._RTCRtpSender__rtp_header_extensions_map
     written.configure(RTCRtpSendParameters(headerExtensions=[mid, *transceiver._headerExtensions]))
     extensions = unpack_header_extensions(*written.set(HeaderExtensions(mid="1")))
-    assert extensions == [(1, b"1"), *([(5, b"\0\0\0")] if offered else [])]
+    assert extensions == [(1, b"1"), *([(5, b"\0\0\x14")] if offered else [])]
 
 
 def test_ptime_goes_into_the_audio_section_alone():

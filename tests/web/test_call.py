@@ -50,7 +50,7 @@ def test_every_control_has_a_name_and_can_be_reached_by_keyboard(visit):
         caller.page.keyboard.press("Tab")
         reached.append(caller.page.evaluate("document.activeElement.id"))
     assert reached == ["hear", "full", "end"]
-    for name in ("Mute", "Sound of the avatar", "Full screen", "Hang up"):
+    for name in ("Mute", "Sound", "Full screen", "Hang up"):
         assert caller.page.get_by_role("button", name=name, exact=True).count() == 1
     assert caller.page.get_by_role("meter", name="Microphone level").count() == 1
     assert caller.page.get_by_role("status").count() == 1
@@ -113,6 +113,30 @@ def test_full_screen_opens_and_closes(visit):
     caller.page.wait_for_selector("#full[aria-pressed=true]")
     caller.page.click("#full")
     caller.page.wait_for_selector("#full[aria-pressed=false]")
+
+
+SLOW_LEAVE = """
+const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wanted) => {
+  await new Promise((resolve) => { window.allow = resolve; });
+  window.stream = await ask(wanted);
+  return window.stream;
+};
+"""
+
+
+def test_call_cancelled_while_the_microphone_is_asked_for_leaves_it_closed(visit, server):
+    caller = visit()
+    caller.page.add_init_script(SLOW_LEAVE)
+    caller.page.reload()
+    caller.page.dblclick("#call:not([disabled])")
+    caller.page.wait_for_selector("text=Please allow the microphone")
+    caller.page.keyboard.press("Escape")
+    caller.page.wait_for_selector("body[data-state=ended]")
+    caller.page.evaluate("() => window.allow()")
+    caller.page.wait_for_function("() => window.stream?.getTracks()[0].readyState === 'ended'")
+    assert server.get("health")["sessions"] == 0
+    assert text(caller, "#call") == "Call " + text(caller, "#title")
 
 
 def test_hang_up_ends_the_session_at_once(visit, server):

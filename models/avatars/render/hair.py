@@ -47,16 +47,22 @@ def _strokes(texture: Path) -> tuple[Floats, Floats]:
     return np.stack([np.cos(angle), -np.sin(angle)], axis=2), alpha
 
 
-def _field(mesh: Mesh, place: Floats, texture: Path, count: int, style: Style, rng: Any) -> _Field:
-    """Samples the card evenly and carries the strokes' direction into space."""
-    strokes, alpha = _strokes(texture)
+def _triangles(mesh: Mesh) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(T, 3) vertex and (T, 3) texture indices of the mesh cut into triangles."""
     tris, uvs = [], []
     for face, corner in zip(mesh.faces, mesh.corners, strict=True):
         for k in range(1, len(face) - 1):
             tris.append((face[0], face[k], face[k + 1]))
             uvs.append((corner[0], corner[k], corner[k + 1]))
-    p = place[np.asarray(tris)]
-    t = mesh.uv[np.asarray(uvs)]
+    return np.asarray(tris, np.int64), np.asarray(uvs, np.int64)
+
+
+def _field(mesh: Mesh, place: Floats, texture: Path, count: int, style: Style, rng: Any) -> _Field:
+    """Samples the card evenly and carries the strokes' direction into space."""
+    strokes, alpha = _strokes(texture)
+    tris, uvs = _triangles(mesh)
+    p = place[tris]
+    t = mesh.uv[uvs]
     edge1, edge2 = p[:, 1] - p[:, 0], p[:, 2] - p[:, 0]
     normal = np.cross(edge1, edge2)
     area = np.linalg.norm(normal, axis=1)
@@ -86,6 +92,14 @@ def _field(mesh: Mesh, place: Floats, texture: Path, count: int, style: Style, r
     wish = style.down * np.asarray([0.0, 0.0, -1.0]) + (1 - style.down) * crown / 0.1
     wish = wish + 0.3 * crown / 0.1
     along *= np.where((along * wish).sum(axis=1, keepdims=True) < 0, -1, 1)
+    if style.parting_m:
+        # Next to the parting the hair leaves it sideways, whatever is painted there.
+        side = np.zeros_like(point)
+        side[:, 0] = np.where(point[:, 0] < 0, -1.0, 1.0)
+        side -= (side * facing).sum(axis=1, keepdims=True) * facing
+        near = np.exp(-((point[:, 0] / style.parting_m) ** 2)) * (point[:, 2] > 0.04)
+        along = along + 4 * near[:, None] * side
+        along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-12
     keep = alpha[row, column] > 0.5
     point, facing, along = point[keep], facing[keep], along[keep]
     return _Field(point, facing, along, cKDTree(point))
@@ -114,7 +128,8 @@ def _trace(field: _Field, seeds: Floats, aim: Floats, steps: int, step_m: float)
         onward = here + way * step_m
         height = ((onward - surface) * normal).sum(axis=1, keepdims=True)
         onward = onward - height * normal
-        alive &= far[:, 0] < 0.012
+        # A strand ends where the hair does, and where it would run against the others: a parting.
+        alive &= (far[:, 0] < 0.012) & (same.max(axis=1) > 0.0)
         here = np.where(alive[:, None], onward, here)
         walked += alive
         path[:, k] = here
@@ -149,6 +164,14 @@ def grow(mesh: Mesh, place: Floats, texture: Path, style: Style, seed: int) -> F
     back, used = _trace(field, field.points[pick], -field.along[pick], steps, step_m)
     used = np.maximum(1, (used * rng.uniform(0.0, 1.0, len(used)) ** style.rooted).astype(int))
     row = np.arange(len(pick))
+    if style.parting_m:
+        # Too few walk back as far as the parting: let a third begin there.
+        from_middle = np.abs(field.points[:, 0]) < 0.6 * style.parting_m
+        middle = np.flatnonzero(from_middle & (field.points[:, 2] > 0.04))
+        third = slice(0, len(pick) // 3)
+        pick[third] = rng.choice(middle, size=len(pick) // 3)
+        used[third] = 1
+        back[third, 0] = field.points[pick[third]] * (0.15, 1.0, 1.0)
     root = back[row, used - 1]
     aim = np.where((used > 1)[:, None], back[row, np.maximum(used - 2, 0)] - root, 0.0)
     aim += field.along[pick] * (used <= 1)[:, None]
@@ -172,6 +195,43 @@ def grow(mesh: Mesh, place: Floats, texture: Path, style: Style, seed: int) -> F
     strands = strands + _waves(len(strands), 16, style.fray_m, 2.0, rng)
     keep = strands[:, :, 2].min(axis=1) > style.cut_z_m + rng.normal(0, 0.006, len(strands))
     return np.asarray(strands[keep], np.float64)
+
+
+def crop(mesh: Mesh, place: Floats, shade: Floats, style: Style, seed: int) -> Floats:
+    """Close-cropped curls (N, 8, 3) that stand on the scalp itself.
+
+    Args:
+        mesh: the head's skin, its points at `place` in scene metres.
+        shade: how much hair each texture coordinate of `mesh.uv` bears, 0 to 1.
+    """
+    rng = np.random.default_rng(seed)
+    tris, uvs = _triangles(mesh)
+    p = place[tris]
+    edge1, edge2 = p[:, 1] - p[:, 0], p[:, 2] - p[:, 0]
+    normal = np.cross(edge1, edge2)
+    area = np.linalg.norm(normal, axis=1) + 1e-12
+    normal /= area[:, None]
+    # Corners' normals are blended so that hair does not show the triangles.
+    smooth = np.zeros_like(place)
+    for k in range(3):
+        np.add.at(smooth, tris[:, k], normal * area[:, None])
+    smooth /= np.linalg.norm(smooth, axis=1, keepdims=True) + 1e-12
+    dense = shade[uvs].mean(axis=1)
+    chance = area * dense
+    pick = rng.choice(len(p), size=style.strands, p=chance / chance.sum())
+    share = rng.dirichlet((1.0, 1.0, 1.0), style.strands)
+    root = np.einsum("nk,nkd->nd", share, p[pick])
+    out = np.einsum("nk,nkd->nd", share, smooth[tris[pick]])
+    bears = np.einsum("nk,nk->n", share, shade[uvs[pick]])
+    stays = rng.random(len(bears)) < bears**0.5
+    root, out, bears = root[stays], out[stays], bears[stays]
+    out += rng.normal(0, 0.45, out.shape) + np.asarray([0.0, -0.1, 0.15])
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    length = style.length_m * rng.uniform(style.spread, 1, (len(root), 1, 1))
+    length = length * (0.35 + 0.65 * bears[:, None, None])
+    s = np.linspace(0, 1, 8)[None, :, None]
+    strands = root[:, None] + out[:, None] * length * s - 0.0006 * out[:, None]
+    return np.asarray(strands + _waves(len(root), 8, style.fray_m, 1.2, rng))
 
 
 def add(name: str, strands: Floats, radius_m: float, material: Any) -> Any:

@@ -53,7 +53,10 @@ def skin(person: Person, assets: Path) -> Any:
     split = g.node("ShaderNodeSeparateColor", {0: picture}).outputs
     red = g.math("DIVIDE", g.math("SUBTRACT", split[0], split[1]), split[0])
     lips = g.ramp(red, 0.42, 0.62)
-    colour = g.mix("MULTIPLY", 1.0, picture, rgba(person.skin_gain))
+    colour = g.node(
+        "ShaderNodeHueSaturation", {"Color": picture, "Saturation": person.skin_saturation}
+    ).outputs[0]
+    colour = g.mix("MULTIPLY", 1.0, colour, rgba(person.skin_gain))
     grain = g.node("ShaderNodeRGBToBW", {0: picture}).outputs[0]
     place = g.node("ShaderNodeTexCoord").outputs["Object"]
     pores = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 900.0, "Detail": 3.0}).outputs[
@@ -66,7 +69,7 @@ def skin(person: Person, assets: Path) -> Any:
     bump = g.node(
         "ShaderNodeBump", {"Strength": 0.35, "Distance": 0.0006, "Height": height}
     ).outputs[0]
-    rough = g.math("ADD", 0.40, g.math("MULTIPLY", g.math("SUBTRACT", patches, 0.5), 0.25))
+    rough = g.math("ADD", person.skin_roughness, g.math("MULTIPLY", g.math("SUBTRACT", patches, 0.5), 0.25))
     rough = g.math("SUBTRACT", rough, g.math("MULTIPLY", lips, 0.10))
     shader = g.node(
         "ShaderNodeBsdfPrincipled",
@@ -93,7 +96,7 @@ def eyeball(person: Person, assets: Path) -> Any:
     made, g = _material("eyeball")
     picture = _texture(g, assets / "eyes" / "materials" / f"{person.eyes}.png").outputs["Color"]
     colour = g.node(
-        "ShaderNodeHueSaturation", {"Color": picture, "Value": 0.9, "Saturation": 1.0}
+        "ShaderNodeHueSaturation", {"Color": picture, "Value": person.eye_gain}
     ).outputs[0]
     shader = g.node(
         "ShaderNodeBsdfPrincipled",

@@ -25,6 +25,8 @@ CORNER_TARGET = "mouth/mouth-scale-horiz-incr"
 """The target that moves the mouth's corners most: it tells which vertices they are."""
 OPEN_RAD = math.radians(14.0)
 """How far the jaw is turned down, for the lower teeth and the tongue."""
+STRETCH = {"upper_teeth": 1.3, "lower_teeth": 1.1, "tongue": 1.0}
+"""How much taller than modelled: MakeHuman's incisors are broader than they are long."""
 OFFSETS = {"upper_teeth": (0.0, 0.045), "lower_teeth": (0.0, 0.02), "tongue": (0.0, 0.07)}
 """Where each plate's anchor lies when the mouth is shut, from the mouth's centre, in mouth widths
 (x right, y down): the upper incisors end a little below the lips' line and cover the lower."""
@@ -87,8 +89,8 @@ def _stage(origin: Floats) -> None:
     camera.rotation_euler = (math.pi / 2, 0.0, 0.0)
     bpy.context.scene.collection.objects.link(camera)
     bpy.context.scene.camera = camera
-    scene.add_light("key", np.asarray([-0.22, -0.6, 0.22]), 0.35, 3.2, (1.0, 0.96, 0.9))
-    scene.add_light("fill", np.asarray([0.3, -0.6, -0.05]), 0.4, 1.3, (0.95, 0.97, 1.0))
+    scene.add_light("key", np.asarray([-0.22, -0.6, 0.22]), 0.35, 4.6, (1.0, 0.96, 0.9))
+    scene.add_light("fill", np.asarray([0.3, -0.6, -0.05]), 0.4, 2.2, (0.95, 0.97, 1.0))
     world = bpy.data.worlds.new("room")
     world.use_nodes = True
     world.node_tree.nodes["Background"].inputs[0].default_value = (1.0, 0.9, 0.85, 1.0)
@@ -136,19 +138,22 @@ def render_plates(assets_dir: Path, targets: Path, out: Path, samples: int, thre
         front = np.asarray(rows)[mesh.points[rows, 2] > mesh.points[rows, 2].max() - 0.06]
         sign = -1.0 if name == "upper_teeth" else 1.0
         edge = mesh.points[front][np.argmax(sign * mesh.points[front, 1])]
+        if name == "tongue":
+            edge = mesh.points[rows][np.argmax(mesh.points[rows, 2])]
         edge = np.asarray([0.0, edge[1], edge[2]])
+        mesh.points[:, 1] = edge[1] + STRETCH[name] * (mesh.points[:, 1] - edge[1])
         if name != "upper_teeth":
             mesh.points = _turn(mesh.points, edge, OPEN_RAD)
         centre = (mesh.points[rows].min(axis=0) + mesh.points[rows].max(axis=0)) / 2
         origin = np.asarray([0.0, centre[1], edge[2]])
         if name == "tongue":
             picture = assets_dir / "tongue" / "tongue01" / "tongue01_diffuse.png"
-            flesh = materials.glossy("tongue", picture, (0.75, 0.42, 0.40), 0.42, 0.004, 0.9)
+            flesh = materials.glossy("tongue", picture, (0.80, 0.52, 0.50), 0.42, 0.003, 0.8)
             scene.add_mesh("tongue", mesh, origin, flesh, 2)
         else:
             picture = assets_dir / "teeth" / "materials" / "teeth.png"
-            pink = materials.glossy("gums", picture, (0.85, 0.55, 0.52), 0.35, 0.003, 0.85)
-            enamel = materials.glossy("enamel", picture, (0.92, 0.86, 0.76), 0.28, 0.0015, 0.5)
+            pink = materials.glossy("gums", picture, (1.5, 1.05, 1.0), 0.38, 0.003, 0.75)
+            enamel = materials.glossy("enamel", picture, (1.25, 1.12, 0.95), 0.26, 0.0015, 0.5)
             scene.add_mesh("gums", mesh.only(gum), origin, pink, 2)
             scene.add_mesh("teeth", mesh.only([not g for g in gum]), origin, enamel, 2)
         _stage(origin)

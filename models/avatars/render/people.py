@@ -22,10 +22,11 @@ class Style:
         locks: how many locks the strands gather in; 0 is none.
         clump: how far tips are drawn to their lock's middle, 0 to 1.
         rooted: below 1 more strands begin at the hair's own roots, above 1 fewer do.
+        parting_m: half the width of a middle parting; 0 is none.
         down: 1 when tips hang down, 0 when they point away from the crown.
     """
 
-    strands: int = 45_000
+    strands: int = 80_000
     length_m: float = 0.30
     spread: float = 0.5
     lift_m: tuple[float, float] = (-0.003, 0.004)
@@ -37,6 +38,7 @@ class Style:
     locks: int = 1500
     clump: float = 0.5
     rooted: float = 0.45
+    parting_m: float = 0.0
     down: float = 1.0
 
 
@@ -50,11 +52,16 @@ class Person:
         shape: MakeHuman target (`*` is both sides) -> weight.
         skin: stem of a skin texture.
         skin_gain: factors on the skin's linear red, green, blue.
+        skin_saturation: how much of the skin picture's colourfulness is kept.
+        skin_roughness: of the skin's shine, 0 a mirror.
         eyes: stem of an eye texture.
+        eye_gain: factor on the eye's brightness.
         brows: name of an eyebrow mesh.
+        brow_cover: how thick the brows are, 0 to 1.
         brow_colour: linear colour multiplied on the brows.
         lashes: name of an eyelash mesh.
-        hair: name of a hair mesh.
+        hair: name of a hair mesh; none for hair cropped close to the scalp.
+        scalp_grey: the skin's picture is scalp where it is darker than this, 0 to 255.
         hair_colour: linear RGB that the strands reflect.
         style: how the strands grow.
         undercoat_m: how far the hair mesh is sunk below the strands.
@@ -71,11 +78,16 @@ class Person:
     shape: dict[str, float] = field(default_factory=dict)
     skin: str = "young_lightskinned_female_diffuse3"
     skin_gain: Colour = (1.0, 1.0, 1.0)
+    skin_saturation: float = 1.0
+    skin_roughness: float = 0.40
     eyes: str = "brownlight_eye"
+    eye_gain: float = 0.9
+    brow_cover: float = 1.0
     brows: str = "eyebrow001"
     brow_colour: Colour = (1.0, 1.0, 1.0)
     lashes: str = "eyelashes01"
     hair: str = "bob02"
+    scalp_grey: float = 45.0
     hair_colour: Colour = (0.1, 0.06, 0.03)
     style: Style = field(default_factory=Style)
     undercoat_m: float = 0.003
@@ -113,6 +125,42 @@ PEOPLE: dict[str, Person] = {
         },
         hair="long01",
         hair_colour=(0.055, 0.024, 0.011),
+        style=Style(parting_m=0.022, length_m=0.34),
+        undercoat_m=0.006,
         fluff=0.07,
+    ),
+    "kofi": Person(
+        name="kofi",
+        title="Kofi",
+        shape={
+            "macrodetails/african-male-young": 0.75,
+            "macrodetails/caucasian-male-young": 0.25,
+            "macrodetails/african-male-old": 0.15,
+            "head/head-oval": 0.3,
+            "mouth/mouth-angles-up": 0.75,
+            "eyebrows/eyebrows-trans-up": 0.3,
+            "cheek/*-cheek-volume-incr": 0.15,
+            "eyes/*-eye-scale-incr": 0.15,
+            "expression/units/caucasian/mouth-part-later": -0.2,
+            "expression/units/caucasian/eyebrows-left-inner-up": 0.2,
+            "expression/units/caucasian/eyebrows-right-inner-up": 0.2,
+        },
+        skin="middleage_darkskinned_male_diffuse",
+        skin_gain=(1.45, 1.40, 1.35),
+        skin_saturation=0.78,
+        skin_roughness=0.49,
+        eyes="brownlight_eye",
+        eye_gain=0.72,
+        brows="eyebrow001",
+        brow_colour=(0.12, 0.12, 0.12),
+        hair="",
+        scalp_grey=52.0,
+        hair_colour=(0.012, 0.010, 0.009),
+        style=Style(
+            strands=60_000, length_m=0.008, spread=0.5, fray_m=0.003, radius_m=0.00009, locks=0
+        ),
+        shirt=(0.46, 0.43, 0.38),
+        backdrop=((0.60, 0.55, 0.50), (0.38, 0.40, 0.43), (0.80, 0.84, 0.88)),
+        seed=2,
     ),
 }

@@ -6,9 +6,11 @@ from typing import Any
 
 import bpy
 import numpy as np
+from PIL import Image
 
 # isort: split
 import bmesh  # only there once bpy is
+import mathutils
 
 from . import assets, hair, materials
 from .assets import Floats, Mesh
@@ -20,6 +22,7 @@ CAMERA_M = 1.3
 """From the eyes to the camera."""
 FRAME_M = 0.335
 """Width of the picture in the plane of the eyes."""
+HEAD_MIDDLE = (0.0, 0.08, 0.0)
 EYES_AT = 0.42
 """Height of the eyes in the picture, from the top."""
 
@@ -178,7 +181,28 @@ def add_hair(person: Person, folder: Path, points: Floats, origin: Floats) -> No
     under = add_mesh("undercoat", mesh, origin, coat, 1)
     bake_modifiers(under)
     for vertex in under.data.vertices:
-        vertex.co -= vertex.normal * person.undercoat_m
+        # Towards the head's middle: the cards' own normals point either way.
+        inward = np.asarray(HEAD_MIDDLE) - np.asarray(vertex.co)
+        inward[2] *= inward[2] < 0
+        vertex.co += mathutils.Vector(inward / np.linalg.norm(inward) * person.undercoat_m)
+
+
+def add_cropped_hair(person: Person, folder: Path, skin: Mesh, origin: Floats) -> None:
+    """Close-cropped hair wherever the skin's picture shows a dark scalp."""
+    left, top, right, bottom, full = materials.SKIN_CROP
+    with Image.open(folder / "skins_head" / f"{person.skin}.jpg") as opened:
+        grey = np.asarray(opened.convert("L"), np.float64)
+    column = np.clip(skin.uv[:, 0] * full - left, 0, right - left - 1).astype(int)
+    row = np.clip((1 - skin.uv[:, 1]) * full - top, 0, bottom - top - 1).astype(int)
+    shade = np.clip((person.scalp_grey - grey[row, column]) / 14.0, 0, 1)
+    place = to_scene(skin.points, origin)
+    scalp = place[:, 2] > 0.035 - 0.9 * np.clip(place[:, 1] - 0.03, 0, 0.08)
+    scalp &= (place[:, 2] > 0.045) | (place[:, 1] > 0.055)
+    bald = np.ones(len(skin.uv))
+    for face, corner in zip(skin.faces, skin.corners, strict=True):
+        bald[list(corner)] = scalp[list(face)]
+    strands = hair.crop(skin, place, shade * bald, person.style, person.seed)
+    hair.add("hair", strands, person.style.radius_m, hair.material(person.hair_colour))
 
 
 def fluff(points: Floats, origin: Floats, amount: float) -> Floats:
@@ -242,12 +266,16 @@ def build(person: Person, folder: Path, targets: Path) -> None:
     add_eyes(person, folder, points, origin)
     brows = assets.fitted(folder / "eyebrows", person.brows, points)
     path = folder / "eyebrows" / person.brows / f"{person.brows}.png"
-    add_mesh("brows", brows, origin, materials.card("brows", path, person.brow_colour), 1)
+    shade = materials.card("brows", path, person.brow_colour, 0.5, person.brow_cover)
+    add_mesh("brows", brows, origin, shade, 1)
     lashes = assets.fitted(folder / "eyelashes", person.lashes, points)
     path = folder / "eyelashes" / person.lashes / f"{person.lashes}.png"
     black = materials.card("lashes", path, (0.3, 0.3, 0.3), 0.5, 0.65)
     add_mesh("lashes", lashes, origin, black, 1)
-    add_hair(person, folder, points, origin)
+    if person.hair:
+        add_hair(person, folder, points, origin)
+    else:
+        add_cropped_hair(person, folder, skin, origin)
     add_camera()
     light_studio()
 
