@@ -25,7 +25,8 @@ from engine.frames import SAMPLE_RATE_HZ
 
 PTIME_MS = 10
 _PTIME_SAMPLES = SAMPLE_RATE_HZ * PTIME_MS // 1000
-_PIECE_RUNS = 15
+_PIECE_RUNS = 25
+_LIKENESS = 0.6
 _LOUD = 500.0
 
 
@@ -39,7 +40,6 @@ class Microphone(MediaStreamTrack):
         skip: asked with each packet's number; where it says yes, the packet is never sent.
         muted: while True no packet is sent, as if the sound card had stopped.
         number: of the next packet.
-        started_s: when its first sound was heard, by `time.perf_counter`.
     """
 
     kind = "audio"
@@ -50,7 +50,7 @@ class Microphone(MediaStreamTrack):
         self.muted = False
         self.number = 0
         self.samples = samples
-        self.started_s = 0.0
+        self._started_s = 0.0
         self._encoder = av.CodecContext.create("libopus", "w")
         self._encoder.format = "s16"
         self._encoder.layout = "mono"
@@ -58,12 +58,17 @@ class Microphone(MediaStreamTrack):
         self._encoder.bit_rate = 32_000
         self._encoder.options = {"application": "voip", "frame_duration": str(PTIME_MS)}
 
+    @property
+    def said(self) -> int:
+        """Samples sent so far, packets that were skipped included."""
+        return self.number * _PTIME_SAMPLES
+
     async def recv(self) -> AnyPacket:
         """The next packet, when it is time."""
         if self.number == 0:
-            self.started_s = time.perf_counter()
+            self._started_s = time.perf_counter()
         while True:
-            due_s = self.started_s + (self.number + 1) * PTIME_MS / 1000
+            due_s = self._started_s + (self.number + 1) * PTIME_MS / 1000
             await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
             packet = self._encode(self.number)
             self.number += 1
@@ -94,7 +99,8 @@ class Caller:
 
     Attributes:
         pictures: (seconds, picture) of each received picture; the picture's (H, W) luma, uint8.
-        sound: (seconds, pts, samples) of each received run of sound, mono int16.
+        sound: (said, pts, samples) of each received run of sound, mono int16; `said` is how much
+            the microphone had sent by then, in samples.
         location: path of the call on the server.
     """
 
@@ -107,7 +113,7 @@ class Caller:
     ) -> None:
         transport_mends.apply()
         self.pictures: list[tuple[float, npt.NDArray[np.uint8]]] = []
-        self.sound: list[tuple[float, int, npt.NDArray[np.int16]]] = []
+        self.sound: list[tuple[int, int, npt.NDArray[np.int16]]] = []
         self.location = ""
         self.microphone = Microphone(samples)
         self.changed = asyncio.Condition()
@@ -233,7 +239,7 @@ class Caller:
             elif isinstance(frame, av.AudioFrame) and frame.pts is not None:
                 channels = len(frame.layout.channels)
                 samples = frame.to_ndarray().reshape(-1, channels)[:, 0].astype(np.int16)
-                self.sound.append((now, frame.pts, samples))
+                self.sound.append((self.microphone.said, frame.pts, samples))
             async with self.changed:
                 self.changed.notify_all()
 
@@ -252,13 +258,14 @@ async def calling(
 
 
 def heard_delay_ms(caller: Caller, last_s: float = 2.0) -> float:
-    """From a sound in the caller's microphone to the end of the same sound coming back, in ms.
+    """From the end of a sound in the microphone to the end of the same sound coming back, in ms.
 
-    Pieces of what came back over the last seconds are found again in what was said; the
-    quickest counts, for a busy machine only ever adds to the others.
+    Pieces of what came back over the last seconds are found again in what was said. Time is
+    told by the microphone's own packets, so that a busy machine, which delays both ends, counts
+    little; the quickest piece counts.
 
     Raises:
-        ValueError: nothing was loud enough to be found again.
+        ValueError: nothing was loud and like enough to be found again.
     """
     runs = caller.sound[-int(last_s * 50) :]
     delays = []
@@ -266,21 +273,25 @@ def heard_delay_ms(caller: Caller, last_s: float = 2.0) -> float:
         piece = runs[first : first + _PIECE_RUNS]
         echo = np.concatenate([run for _, _, run in piece]).astype(np.float32)
         if np.sqrt(np.mean(echo**2)) > _LOUD:
-            end_s = caller.microphone.started_s + _find(caller, echo) / SAMPLE_RATE_HZ
-            delays.append((piece[-1][0] - end_s) * 1000.0)
+            likeness, end = _find(caller.microphone.samples, piece[-1][0], echo)
+            if likeness > _LIKENESS:
+                delays.append((piece[-1][0] - end) * 1000.0 / SAMPLE_RATE_HZ)
     if not delays:
-        raise ValueError(f"no sound above {_LOUD} came back in the last {last_s} s")
+        raise ValueError(f"nothing that was said came back in the last {last_s} s")
     return min(delays)
 
 
-def _find(caller: Caller, echo: npt.NDArray[np.float32]) -> int:
-    """Sample of the microphone's sound at which the echo ends."""
-    until = caller.microphone.number * _PTIME_SAMPLES
+def _find(
+    samples: npt.NDArray[np.int16], until: int, echo: npt.NDArray[np.float32]
+) -> tuple[float, int]:
+    """How like the echo what was said is at best, 0 to 1, and at which sample it ends."""
     since = max(0, until - 4 * SAMPLE_RATE_HZ)
-    said = caller.microphone.samples.take(range(since, until), mode="wrap").astype(np.float32)
+    said = samples.take(range(since, until), mode="wrap").astype(np.float32)
     size = 1 << (len(said) + len(echo)).bit_length()
     match = np.fft.irfft(np.fft.rfft(said, size) * np.conj(np.fft.rfft(echo, size)), size)
     # Normalised by the energy under the echo, or the loudest place would always win.
     total = np.cumsum(np.pad(said.astype(np.float64) ** 2, (1, 0)))
     energy = total[len(echo) :] - total[: -len(echo)]
-    return since + int(np.argmax(match[: len(energy)] / np.sqrt(energy + 1))) + len(echo)
+    likeness = match[: len(energy)] / np.sqrt((energy + 1) * np.sum(echo.astype(np.float64) ** 2))
+    best = int(np.argmax(likeness))
+    return float(likeness[best]), since + best + len(echo)

@@ -81,7 +81,7 @@ async def _talk(report: Report, caller: Caller, minutes: float, pid: int) -> Non
         gaps_ms = np.diff([at_s for at_s, _ in caller.pictures]) * 1000
         report.row(
             f"minute {minute}",
-            delay_ms=heard_delay_ms(caller, last_s=10.0),
+            delay_ms=await asyncio.to_thread(heard_delay_ms, caller, 10.0),
             server_ms=figures["latency_ms"],
             fps=1000 / float(gaps_ms.mean()),
             longest_gap_ms=float(gaps_ms.max()),

@@ -15,8 +15,8 @@ _FLOOR_HOPS = 300
 _PRIOR_FLOOR_DB = -35.0
 """Before a floor is known, speech may begin at once: anything above a quiet room may be voice."""
 _ATTACK = 0.5
-_HOLD_HOPS = 12
-_RELEASE = 1 / 8
+_HOLD_HOPS = 14
+_RELEASE = 1 / 10
 _DB = 20.0
 """Decibels in one unit of a log-mel feature."""
 _SPEECH_BANDS = slice(8, 60)
@@ -27,7 +27,8 @@ class VoiceGate:
 
     A hop counts as voice where webrtcvad says so and the spectrum stands above its own lowest
     level of the last three seconds: webrtcvad alone takes a hum or a fan for a voice. Opens
-    within 20 ms of two such hops, stays 120 ms, closes over 80 ms.
+    within 20 ms of two such hops, stays 140 ms, closes over 100 ms: what is seen, a lookahead
+    earlier, ends some 180 ms after the voice.
     """
 
     _smooth: float

@@ -32,6 +32,7 @@ class MicClock:
     Attributes:
         lost, filled, late: samples concealed, filled by the clock, and dropped as too late.
         anchors: how often the microphone's clock was mapped anew.
+        overdue: whether the last sound given stood in for packets that were waited for in vain.
     """
 
     def __init__(self, now_s: float, ahead_ms: float = 0.0, patience_ms: float = 100.0) -> None:
@@ -39,6 +40,7 @@ class MicClock:
         self.filled = 0
         self.late = 0
         self.anchors = 0
+        self.overdue = False
         self._origin_s = now_s - ahead_ms / 1000.0
         self._patience = int(patience_ms * _MS)
         self._next = 0
@@ -75,6 +77,7 @@ class MicClock:
             self.late += count
             return None
         self._late_from = None
+        self.overdue = False
         self._expect(start + count, now_s)
         samples = pcm.samples
         if start < self._next:
@@ -97,6 +100,7 @@ class MicClock:
             self._offset = None
             missing = _LONGEST_GAP
         self.filled += missing
+        self.overdue = self._offset is not None
         return self._give(np.zeros(missing, np.int16))
 
     def _give(self, samples: npt.NDArray[np.int16]) -> Pcm:

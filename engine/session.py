@@ -312,7 +312,8 @@ class Session:
         dropped = 1
         if picture.packets:
             latency_ms = (now - mic.arrival_s(picture.index * FRAME_SAMPLES)) * 1000.0
-            voice.follow(latency_ms)
+            if not mic.overdue:
+                voice.follow(latency_ms)
             dropped = self._peer.send_picture(picture.packets)
             self._sent_s.append(now)
             self._latency_ms.append(latency_ms)

@@ -11,6 +11,7 @@ const FIGURES_MS = 1_000;
 const SILENCE_MS = 8_000;
 const PATIENCE_MS = 300;
 const HOLDING_ON = "The connection is weak. Holding on…";
+const SILENCED = "The browser keeps the avatar silent. Press “Sound” to hear it.";
 const CHOICE_KEY = "visavis.avatar";
 
 const view = new View();
@@ -28,6 +29,8 @@ let wakeLock = null;
 let ticker = 0;
 let waiter = 0;
 let heard = true;
+/** The browser, not the person, turned the sound off. */
+let silenced = false;
 let lastSoundMs = 0;
 let stalled = false;
 
@@ -115,7 +118,8 @@ function onState(current, detail) {
       view.say("Connecting…");
       break;
     case "live":
-      view.say(`Connected. ${name} speaks as you do.`, true);
+      if (silenced) view.say(SILENCED);
+      else view.say(`Connected. ${name} speaks as you do.`, true);
       if (!ticker) begin(current);
       break;
     case "weak":
@@ -201,12 +205,14 @@ function onMedia(stream) {
   if (view.picture.srcObject === stream) return;
   view.picture.srcObject = stream;
   view.picture.muted = !heard;
-  view.picture.play().catch(() => {
+  view.picture.play().catch((error) => {
+    if (error.name !== "NotAllowedError") return;
     // The browser wants another gesture before it plays sound: go on silently and say so.
+    silenced = true;
     heard = false;
     view.setHeard(false);
     view.picture.play().catch(() => {});
-    view.say("The browser keeps the avatar silent. Press “Sound” to hear it.");
+    view.say(SILENCED);
   });
 }
 
@@ -235,6 +241,7 @@ function toggleMute() {
 
 function toggleHear() {
   heard = !heard;
+  silenced = false;
   view.setHeard(heard);
   view.say(heard ? "You hear the avatar" : "The avatar is silent for you", true);
 }

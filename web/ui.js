@@ -47,6 +47,7 @@ export class View {
     const picker = byId("picker");
     picker.querySelectorAll("label").forEach((label) => label.remove());
     picker.hidden = avatars.length < 2;
+    document.body.classList.toggle("many", !picker.hidden);
     for (const avatar of avatars) {
       const label = document.createElement("label");
       label.className = "choice";

@@ -1,0 +1,1 @@
+"""The built-in avatars: pictures with their landmarks. See README.md."""

@@ -52,8 +52,6 @@ class LipNet(nn.Module):
         self.drop = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * h, config.code)
         self.sounds = nn.Linear(2 * h, config.classes) if config.classes else None
-        self.gain = nn.Parameter(torch.ones(config.code), requires_grad=False)
-        """Set after training, so that the code moves as much as real lips do."""
 
     @property
     def state_size(self) -> int:
@@ -82,4 +80,4 @@ class LipNet(nn.Module):
     def forward(self, mel: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """mel (B, 4 T, 80) float32, state (B, S) -> lip codes (B, T, K), state (B, S)."""
         x, state = self.features(mel, state)
-        return self.head(x) * self.gain, state
+        return self.head(x), state

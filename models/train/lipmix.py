@@ -13,6 +13,8 @@ from models.train import lipdata, phones
 
 F32 = npt.NDArray[np.float32]
 K = 6
+VOICE = "voice"
+"""Speakers of this prefix are heard and not seen: their sounds are known, their lips are not."""
 SPOKEN_WEIGHT = 0.5
 """Of a picture whose lips were inferred from its sounds, against one of real footage."""
 
@@ -51,7 +53,7 @@ class Pool:
                     mel, code = data[name + ".mel"], data[name + ".code"]
                     code = code * np.float16(gains.get(name, 1.0))
                     mask, sound = data[name + ".mask"], data[name + ".sound"]
-                    if lips_of_sounds is not None and name.startswith("flite"):
+                    if lips_of_sounds is not None and name.startswith(VOICE):
                         rows = phones.context(sound, len(code))
                         code = phones.lips(rows, lips_of_sounds, sound).astype(np.float16)
                         mask = np.full(len(code), SPOKEN_WEIGHT, np.float16)
@@ -83,7 +85,7 @@ class Mixer:
         # Between one share a speaker and one share a second: few seconds must not repeat too often.
         seconds = np.array([sum(len(p.code) for p in pool.pieces[n]) for n in names], np.float64)
         share = seconds**0.5
-        synthetic = np.array([n.startswith("flite") for n in names])
+        synthetic = np.array([n.startswith(VOICE) for n in names])
         for group, part in ((synthetic, spoken), (~synthetic, 1 - spoken)):
             if group.any():
                 share[group] *= part / share[group].sum()

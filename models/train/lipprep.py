@@ -53,12 +53,12 @@ def noises(voices: list[F32], rng: np.random.Generator) -> list[F32]:
 
 
 def write_sounds(labels: Path) -> None:
-    """Writes LABELS/sounds.npz: the class of the sound at each 10 ms of what GRID's names spell."""
+    """Writes LABELS/sounds.npz: the class of the sound at each 10 ms where the words are known."""
     found = {}
     for clip in lipdata.load_clips(labels):
-        text = phones.grid_text(clip.name)
+        text = phones.text_of(clip.name)
         if text is not None:
-            found[clip.name] = phones.align(clip, text)
+            found[clip.name] = phones.align(clip.pcm, text)
     np.savez_compressed(labels / "sounds.npz", **found)  # type: ignore[arg-type]
 
 
@@ -72,11 +72,34 @@ def write_noises(out: Path, speech: Path | None) -> None:
 def write_spoken(out: Path, number: int, sentences: int = 240) -> None:
     """Writes OUT/variant_sNN.npz: synthetic speech with known sounds and unknown lips."""
     target = out / f"variant_s{number:02d}.npz"
-    if target.exists():
-        return
+    if not target.exists():
+        _write_voices(target, speech.corpus(number, sentences))
+
+
+def write_read(out: Path, folder: Path, readings: int = 12) -> None:
+    """Writes OUT/variant_read.npz: augmented readings of real speech whose words are known.
+
+    `folder` is laid out like LJSpeech: NAME.wav, and NAME|words|words in metadata.csv.
+    """
+    rng = np.random.default_rng(6000)
+    made = []
+    for line in (folder / "metadata.csv").read_text().splitlines():
+        name, _, words = line.split("|")
+        pcm = lipdata.read_wav(folder / f"{name}.wav")
+        pcm = pcm[: len(pcm) // lipdata.CHUNK * lipdata.CHUNK]
+        sound = phones.align(pcm, words, ("slt", "rms"))
+        empty = np.zeros((len(pcm) // lipdata.CHUNK, 1), np.float32)
+        for _ in range(readings):
+            mel, _, valid, factor = lipdata.vary(pcm, empty, empty[:, 0] == 0, rng)
+            at = np.round(np.arange(len(valid) * 4) * factor).astype(int)
+            made.append(("voice_lj", mel, sound[np.minimum(at, len(sound) - 1)]))
+    _write_voices(out / "variant_read.npz", made)
+
+
+def _write_voices(target: Path, made: list[tuple[str, F32, npt.NDArray[np.int8]]]) -> None:
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     index = []
-    for i, (speaker, mel, sound) in enumerate(speech.corpus(number, sentences)):
+    for i, (speaker, mel, sound) in enumerate(made):
         name = f"{speaker}_{i}"
         arrays[name + ".mel"] = mel.astype(np.float16)
         pictures = len(sound) // 4

@@ -1,9 +1,14 @@
 """Trains, measures and exports the lip network.
 
-python -m models.train.lips prepare  LABELS OUT [--variants 24]     augmented features, once
+python -m models.train.lips prepare  LABELS OUT [--variants 16] [--spoken 6]  augmented features
 python -m models.train.lips train    LABELS OUT RUN                 resumes from RUN
-python -m models.train.lips evaluate LABELS RUN_OR_ONNX [--json F]  a table of held-out clips
-python -m models.train.lips export   RUN WEIGHTS.onnx
+python -m models.train.lips teach    LABELS OUT RUN                 lips for synthetic speech
+python -m models.train.lips evaluate LABELS RUN                     a table of held-out clips
+python -m models.train.lips export   LABELS RUN WEIGHTS.onnx
+python -m models.train.lips openings LABELS OUT.json                for the engine's own test
+
+What ships is the second network: `teach` reads what the first one hears in the footage, then
+`prepare` (into a fresh folder that holds what `teach` wrote) and `train` run once more.
 """
 
 import argparse
@@ -25,7 +30,7 @@ from models import facemodel
 from models.nets.lips import HOPS, LipNet, LipNetConfig
 from models.train import lipdata, lipprep, phones, speech
 from models.train.lipmix import Mixer, Pool
-from models.train.lipscore import chunked, load, measure, predict, table
+from models.train.lipscore import calibrate, chunked, load, measure, predict, table
 
 F32 = npt.NDArray[np.float32]
 
@@ -203,6 +208,20 @@ def teach(labels: Path, features: Path, run: Path) -> float:
     return float(np.corrcoef((x @ weights) @ opening, y @ opening)[0, 1])
 
 
+def write_openings(labels: Path, speakers: set[str], out: Path) -> None:
+    """Writes the lip openings of clips as JSON, for tests that hear the footage themselves."""
+    opening = facemodel.load().opening
+    told = {}
+    for clip in lipdata.load_clips(labels):
+        if clip.speaker in speakers:
+            told[clip.name.replace("__", "/")] = {
+                "sound_starts_ms": round(lipdata.OFFSET_FRAMES.get(clip.name, 0.0) * 40),
+                "opening": [round(float(x), 4) for x in clip.code @ opening],
+                "speech": "".join("01"[int(v)] for v in clip.valid),
+            }
+    out.write_text(json.dumps(told) + "\n")
+
+
 class Step(nn.Module):
     """What is exported: one chunk, mel (1, 4, 80) and state (1, S) -> code (1, K), next_state."""
 
@@ -216,14 +235,18 @@ class Step(nn.Module):
         return code[:, 0], state
 
 
-def export(run: Path, out: Path) -> None:
-    """Writes the run's averaged weights as ONNX."""
+def export(labels: Path, run: Path, out: Path) -> list[float]:
+    """Writes the run's averaged weights, calibrated, as ONNX; returns the gain a component."""
     net = load(run)
+    config = json.loads((run / "config.json").read_text())
+    known = [c for c in lipdata.load_clips(labels) if c.speaker not in config["held_out"]]
+    gains = calibrate(net, known, config["lookahead_ms"])
     example = (torch.zeros(1, HOPS, logmel.BANDS), net.init_state(1))
     names = {"input_names": ["mel", "state"], "output_names": ["code", "next_state"]}
     part = out.with_suffix(".part")
     torch.onnx.export(Step(net).eval(), example, str(part), dynamo=False, opset_version=17, **names)
     part.replace(out)
+    return gains
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -234,10 +257,11 @@ def main(argv: list[str] | None = None) -> None:
     p = verbs.add_parser("prepare")
     p.add_argument("labels", type=Path)
     p.add_argument("out", type=Path)
-    p.add_argument("--variants", type=int, default=24)
+    p.add_argument("--variants", type=int, default=16)
     p.add_argument("--first", type=int, default=0)
     p.add_argument("--spoken", type=int, default=0, help="sets of synthetic speech, by flite")
     p.add_argument("--speech", type=Path, help="folder of WAV files for babble noise")
+    p.add_argument("--read", type=Path, help="read speech with its words, laid out like LJSpeech")
     p = verbs.add_parser("train")
     p.add_argument("labels", type=Path)
     p.add_argument("features", type=Path)
@@ -254,7 +278,12 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("labels", type=Path)
     p.add_argument("features", type=Path)
     p.add_argument("run", type=Path)
+    p = verbs.add_parser("openings")
+    p.add_argument("labels", type=Path)
+    p.add_argument("out", type=Path)
+    p.add_argument("--speakers", default=",".join(usual.held_out))
     p = verbs.add_parser("export")
+    p.add_argument("labels", type=Path)
     p.add_argument("run", type=Path)
     p.add_argument("out", type=Path)
     args = parser.parse_args(argv)
@@ -266,6 +295,8 @@ def main(argv: list[str] | None = None) -> None:
             lipprep.write_noises(args.out, args.speech)
         for number in tqdm(range(args.first, args.first + args.variants)):
             lipprep.write_variant(args.labels, args.out, number)
+        if args.read:
+            lipprep.write_read(args.out, args.read)
         for number in tqdm(range(args.spoken)):
             lipprep.write_spoken(args.out, number)
     elif args.verb == "train":
@@ -280,8 +311,10 @@ def main(argv: list[str] | None = None) -> None:
     elif args.verb == "teach":
         told = teach(args.labels, args.features, args.run)
         sys.stdout.write(f"sounds explain the opening of the lips: r {told:.3f}\n")
+    elif args.verb == "openings":
+        write_openings(args.labels, set(args.speakers.split(",")), args.out)
     elif args.verb == "export":
-        export(args.run, args.out)
+        sys.stdout.write(f"gains {export(args.labels, args.run, args.out)}\n")
     elif args.verb == "evaluate":
         wanted = set(args.speakers.split(","))
         config = json.loads((args.weights / "config.json").read_text())

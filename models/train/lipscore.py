@@ -16,6 +16,9 @@ from models.train.lipdata import Clip
 
 F32 = npt.NDArray[np.float32]
 
+MAX_GAIN = 1.6
+"""More would turn what the network is unsure of into twitches."""
+
 
 def load(run: Path) -> LipNet:
     """The averaged weights of a run, ready to run."""
@@ -23,6 +26,33 @@ def load(run: Path) -> LipNet:
     net = LipNet(LipNetConfig(**config["net"]))
     net.load_state_dict(torch.load(run / "weights.pt", weights_only=True))
     return net.eval()
+
+
+def calibrate(net: LipNet, clips: list[Clip], lookahead_ms: int) -> list[float]:
+    """Makes the codes move as much as real lips do: a regression's own move less.
+
+    Each component is scaled by the mean, over speakers, of true over generated standard
+    deviation; component 0 is also shifted, so that the mean opening stays. Returns the factors.
+    """
+    ratios: dict[str, list[F32]] = {}
+    means: list[tuple[float, float]] = []
+    for clip in clips:
+        made = predict(net, clip, lookahead_ms)
+        count = min(len(made), len(clip.code))
+        use = clip.valid[:count] & ~lipdata.quiet(clip.pcm)[:count]
+        if use.sum() < 20:
+            continue
+        own = clip.code[:count][use] * clip.gain
+        ratios.setdefault(clip.speaker, []).append(own.std(0) / made[:count][use].std(0))
+        means.append((float(own[:, 0].mean()), float(made[:count][use, 0].mean())))
+    ratio = np.mean([np.mean(r, 0) for r in ratios.values()], 0)
+    factor = torch.from_numpy(np.clip(ratio, 1.0, MAX_GAIN).astype(np.float32))
+    own_mean, made_mean = np.mean(means, 0)
+    with torch.no_grad():
+        net.head.weight *= factor[:, None]
+        net.head.bias *= factor
+        net.head.bias[0] += float(own_mean - factor[0] * made_mean)
+    return [round(float(f), 3) for f in factor]
 
 
 def chunked(pcm: F32, lookahead_ms: int) -> F32:

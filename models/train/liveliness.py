@@ -91,11 +91,17 @@ def voiced(pcm: npt.NDArray[np.int16] | None, count: int) -> npt.NDArray[np.bool
 
 
 def table(rows: F64, speeds: F64) -> dict[str, dict[str, float]]:
-    """Standard deviations by name."""
+    """Standard deviation and speed by name."""
     names = ("yaw", "pitch", "roll", "x", "y", "log_scale")
     std, speed = rows.std(0), np.sqrt((speeds**2).mean(0))
+    usual, fast = np.quantile(np.abs(speeds), [0.5, 0.9], axis=0)
     return {
-        n: {"std": round(float(std[i]), 4), "speed_rms": round(float(speed[i]), 4)}
+        n: {
+            "std": round(float(std[i]), 4),
+            "speed_rms": round(float(speed[i]), 4),
+            "speed_p50": round(float(usual[i]), 4),
+            "speed_p90": round(float(fast[i]), 4),
+        }
         for i, n in enumerate(names)
     }
 

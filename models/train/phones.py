@@ -1,8 +1,9 @@
-"""Which sound is spoken when in real footage, and what lips do for each sound.
+"""Which sound is spoken when in real speech, and what lips do for each sound.
 
-GRID's file names spell its sentences, so flite can say the same words; dynamic time warping of
-the two recordings (Sakoe and Chiba 1978) carries flite's exact times over. A ridge regression
-from the sounds around a picture to its lip code then gives lips to speech that has none.
+Where the words are known (GRID's file names spell them), flite can say the same words; dynamic
+time warping of the two recordings (Sakoe and Chiba 1978) carries flite's exact times over. A
+ridge regression from the sounds around a picture to its lip code then gives lips to speech that
+has none.
 """
 
 import re
@@ -12,7 +13,6 @@ import numpy.typing as npt
 
 from kernels import logmel
 from models.train import speech
-from models.train.lipdata import Clip
 
 F32 = npt.NDArray[np.float32]
 I8 = npt.NDArray[np.int8]
@@ -27,15 +27,23 @@ _WORDS = (
     ),
     {"a": "again", "n": "now", "p": "please", "s": "soon"},
 )
+_SENTENCES = {
+    "obama__addr_00.mp4": "But here's the thing. We have the answers to these problems.",
+    "obama__addr_04.mp4": "actually help working families get ahead.",
+    "obama__addr_05.mp4": "a bad situation could become dramatically worse.",
+    "obama__addr_07.mp4": "about the very real and very serious challenges their families face "
+    "every day",
+}
+"""What other clips say, from the names that their files had where they come from."""
 OFFSETS = range(-16, 21, 2)
 """Where around a picture the regression looks, in hops of 10 ms."""
 _RIDGE = 10.0
 
 
-def grid_text(name: str) -> str | None:
-    """What a GRID clip says, from its label file's name; None for other footage."""
+def text_of(name: str) -> str | None:
+    """What a clip says, by its label file's name; None where that is not known."""
     if not name.startswith("grid"):
-        return None
+        return _SENTENCES.get(name)
     code = re.split(r"[_.]", name.split("__", 1)[1].removesuffix(".mpg").removesuffix("_hires"))[-1]
     return " ".join(words[c] for words, c in zip(_WORDS, code, strict=True))
 
@@ -83,14 +91,14 @@ def spoken_part(mel: F32) -> slice:
     return slice(max(0, int(loud[0]) - 6), int(loud[-1]) + 5 + 11)
 
 
-def align(clip: Clip, text: str, voices: tuple[str, ...] = ("rms", "slt")) -> I8:
-    """Class of the sound at each 10 ms of a clip, (N,), by the voice that fits it best."""
-    mel = logmel.LogMel().push(clip.pcm)
+def align(pcm: F32, text: str, voices: tuple[str, ...] = ("rms", "slt")) -> I8:
+    """Class of the sound at each 10 ms of speech, (N,), by the voice that fits it best."""
+    mel = logmel.LogMel().push(pcm)
     part = spoken_part(mel)
     features, best, found = cepstra(mel[part]), np.inf, np.zeros(len(mel), np.int8)
     for voice in voices:
-        pcm, hops = speech.speak(text, voice, 1.15)
-        said = logmel.LogMel().push(pcm)
+        voiced, hops = speech.speak(text, voice, 1.15)
+        said = logmel.LogMel().push(voiced)
         inner = np.flatnonzero(hops)
         cut = slice(int(inner[0]), int(inner[-1]) + 1)
         other = cepstra(said[: len(hops)][cut])

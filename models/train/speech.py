@@ -115,5 +115,5 @@ def corpus(number: int, sentences: int) -> list[tuple[str, F32, npt.NDArray[np.i
             pcm = lipdata.room(pcm, rng)
         count = len(hops) // 4
         mel = logmel.LogMel().push(pcm[: count * lipdata.CHUNK])
-        out.append((f"flite_{voice}", mel, hops[: count * 4]))
+        out.append((f"voice_{voice}", mel, hops[: count * 4]))
     return out

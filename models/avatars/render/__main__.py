@@ -12,6 +12,7 @@ from .people import PEOPLE
 
 
 def main() -> None:
+    """Reads the arguments and renders what is wanted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--assets", type=Path, required=True, help="folder with base.obj")
     parser.add_argument("--out", type=Path, required=True, help="where the pictures go")

@@ -9,10 +9,11 @@ from .graph import Graph
 from .people import Colour, Person
 
 SKIN_CROP = (1290, 350, 2048, 1750, 2048)
-"""Where the skin pictures lie in the base mesh's texture: left, top, right, bottom, full size, px."""
+"""Where skin pictures lie in the base mesh's texture: left, top, right, bottom, whole, px."""
 
 
 def rgba(colour: Colour) -> tuple[float, float, float, float]:
+    """A colour without transparency."""
     return (*colour, 1.0)
 
 
@@ -26,14 +27,14 @@ def _texture(graph: Graph, path: Path, vector: Any = None, data: bool = False) -
     image = bpy.data.images.load(str(path), check_existing=True)
     if data:
         image.colorspace_settings.name = "Non-Color"
-    inputs = {} if vector is None else {"Vector": vector}
+    inputs: dict[str | int, Any] = {} if vector is None else {"Vector": vector}
     return graph.node(
         "ShaderNodeTexImage", inputs, image=image, extension="EXTEND", interpolation="Cubic"
     )
 
 
 def skin(person: Person, assets: Path) -> Any:
-    """Skin: subsurface scattering, lips smoother than cheeks, bumps from the picture's own grain."""
+    """Skin: subsurface scattering, lips smoother than cheeks, bumps from the picture's grain."""
     made, g = _material("skin")
     left, top, right, bottom, full = SKIN_CROP
     uv = g.node("ShaderNodeTexCoord").outputs["UV"]
@@ -69,7 +70,8 @@ def skin(person: Person, assets: Path) -> Any:
     bump = g.node(
         "ShaderNodeBump", {"Strength": 0.35, "Distance": 0.0006, "Height": height}
     ).outputs[0]
-    rough = g.math("ADD", person.skin_roughness, g.math("MULTIPLY", g.math("SUBTRACT", patches, 0.5), 0.25))
+    uneven = g.math("MULTIPLY", g.math("SUBTRACT", patches, 0.5), 0.25)
+    rough = g.math("ADD", person.skin_roughness, uneven)
     rough = g.math("SUBTRACT", rough, g.math("MULTIPLY", lips, 0.10))
     shader = g.node(
         "ShaderNodeBsdfPrincipled",
@@ -129,9 +131,7 @@ def cornea() -> Any:
     return made
 
 
-def card(
-    name: str, texture: Path, tint: Colour, roughness: float = 0.5, cover: float = 1.0
-) -> Any:
+def card(name: str, texture: Path, tint: Colour, roughness: float = 0.5, cover: float = 1.0) -> Any:
     """Hairs painted on a card: the picture's alpha times `cover` hides what is behind."""
     made, g = _material(name)
     picture = _texture(g, texture)

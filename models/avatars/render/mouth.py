@@ -7,7 +7,6 @@ from typing import Any
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from . import assets, materials, scene
@@ -27,12 +26,15 @@ OPEN_RAD = math.radians(14.0)
 """How far the jaw is turned down, for the lower teeth and the tongue."""
 STRETCH = {"upper_teeth": 1.3, "lower_teeth": 1.1, "tongue": 1.0}
 """How much taller than modelled: MakeHuman's incisors are broader than they are long."""
-OFFSETS = {"upper_teeth": (0.0, 0.045), "lower_teeth": (0.0, 0.02), "tongue": (0.0, 0.07)}
+REACH_PX = {"upper_teeth": (150, 40), "lower_teeth": (200, 170), "tongue": (400, 120)}
+"""How much of each plate is kept above and below its anchor, fading over `FADE_PX`."""
+FADE_PX = 30.0
+OFFSETS = {"upper_teeth": (0.0, 0.045), "lower_teeth": (0.0, 0.02), "tongue": (0.0, 0.15)}
 """Where each plate's anchor lies when the mouth is shut, from the mouth's centre, in mouth widths
 (x right, y down): the upper incisors end a little below the lips' line and cover the lower."""
 
 
-def _mouth_width(base: Mesh, points: Floats, targets: Path) -> float:
+def _mouth_width(points: Floats, targets: Path) -> float:
     """Distance of the mouth's corners, decimetres."""
     rows, moves = assets.read_target(targets / f"{CORNER_TARGET}.target")
     front = points[rows, 2] > 1.2
@@ -79,7 +81,7 @@ def _is_gum(mesh: Mesh) -> list[bool]:
     return [size[root(face[0])] > 200 for face in mesh.faces]
 
 
-def _stage(origin: Floats) -> None:
+def _stage() -> None:
     """Camera straight ahead without perspective; soft light from the front, dim from above."""
     data = bpy.data.cameras.new("camera")
     data.type = "ORTHO"
@@ -98,7 +100,7 @@ def _stage(origin: Floats) -> None:
     bpy.context.scene.world = world
 
 
-def _darken(picture: npt.NDArray[np.float32], front_px: float, side_px: float) -> Any:
+def _darken(picture: Any, front_px: float, side_px: float) -> Any:
     """Cheeks shade the back teeth: light falls off towards both ends. (H, W, 4) in [0, 1]."""
     across = np.abs(np.arange(picture.shape[1]) - front_px) / side_px
     shade = 1.0 - 0.75 * np.clip((across - 0.35) / 0.65, 0, 1) ** 1.3
@@ -106,13 +108,27 @@ def _darken(picture: npt.NDArray[np.float32], front_px: float, side_px: float) -
     return picture
 
 
-def _trim(path: Path, anchor: tuple[float, float], shade: bool) -> tuple[Any, list[float]]:
+def _trim(
+    path: Path, anchor: tuple[float, float], reach_px: tuple[int, int], sides: bool
+) -> tuple[Any, list[float]]:
+    """The plate without its empty rim and what is farther than `reach_px` above or below.
+
+    Teeth grow dim towards both `sides`, the tongue towards the throat.
+    """
     with Image.open(path) as opened:
-        cells = np.asarray(opened.convert("RGBA"), np.float32) / 255
+        cells = np.array(opened.convert("RGBA"), np.float32) / np.float32(255)
+    from_edge = np.arange(len(cells)) - anchor[1]
+    near = np.clip((reach_px[0] + from_edge) / FADE_PX, 0, 1)
+    near *= np.clip((reach_px[1] - from_edge) / FADE_PX, 0, 1)
+    cells[..., 3] *= near[:, None].astype(np.float32)
+    if not sides:
+        deep = np.clip((-from_edge - 20) / 200, 0, 1)
+        dim = deep[:, None] ** 0.8 * np.asarray([0.58, 0.76, 0.76])
+        cells[..., :3] *= (1 - dim)[:, None, :].astype(np.float32)
     rows, columns = np.nonzero(cells[..., 3] > 0.02)
     left, right = int(columns.min()), int(columns.max()) + 1
     top, bottom = int(rows.min()), int(rows.max()) + 1
-    if shade:
+    if sides:
         cells = _darken(cells, anchor[0], max(anchor[0] - left, right - anchor[0]))
     cut = np.rint(cells[top:bottom, left:right] * 255).astype(np.uint8)
     return cut, [round(anchor[0] - left, 2), round(anchor[1] - top, 2)]
@@ -128,7 +144,7 @@ def render_plates(assets_dir: Path, targets: Path, out: Path, samples: int, thre
     tongue = assets.fitted(assets_dir / "tongue", "tongue01", points)
     upper, lower = _halves(teeth, proxy, base)
     px_per_dm = SIDE_PX / (FIELD_M / scene.METRES)
-    width_px = _mouth_width(base, points, targets) * px_per_dm
+    width_px = _mouth_width(points, targets) * px_per_dm
     plates: dict[str, dict[str, Any]] = {}
     for name, mesh in (("upper_teeth", upper), ("lower_teeth", lower), ("tongue", tongue)):
         scene.clear()
@@ -156,11 +172,11 @@ def render_plates(assets_dir: Path, targets: Path, out: Path, samples: int, thre
             enamel = materials.glossy("enamel", picture, (1.25, 1.12, 0.95), 0.26, 0.0015, 0.5)
             scene.add_mesh("gums", mesh.only(gum), origin, pink, 2)
             scene.add_mesh("teeth", mesh.only([not g for g in gum]), origin, enamel, 2)
-        _stage(origin)
+        _stage()
         raw = out / f"{name}.raw.png"
         scene.render(raw, SIDE_PX, samples, threads, 1)
         anchor = (SIDE_PX / 2, SIDE_PX / 2 - (edge[1] - origin[1]) * px_per_dm)
-        cut, at = _trim(raw, anchor, name != "tongue")
+        cut, at = _trim(raw, anchor, REACH_PX[name], name != "tongue")
         raw.unlink()
         Image.fromarray(cut).save(out / f"{name}.png", optimize=True)
         plates[name] = {

@@ -21,8 +21,10 @@ from .people import PEOPLE, Person
 Bytes = npt.NDArray[np.uint8]
 Landmarks = npt.NDArray[np.float32]
 
-INNER_LIPS = ((78, 78), (191, 95), (80, 88), (81, 178), (82, 87), (13, 14))
-INNER_LIPS += ((312, 317), (311, 402), (310, 318), (415, 324), (308, 308))
+INNER_LIPS = (
+    *((78, 78), (191, 95), (80, 88), (81, 178), (82, 87), (13, 14)),
+    *((312, 317), (311, 402), (310, 318), (415, 324), (308, 308)),
+)
 """Upper and lower points of the inner lip line, from corner to corner."""
 CREATED = "2026-11-20"
 
@@ -51,8 +53,10 @@ def _crops(size: int, count: int, seed: int) -> list[tuple[float, float, float]]
 def landmarks(picture: Bytes, count: int = 40, seed: int = 1) -> Landmarks:
     """(478, 3) float32 landmarks in px, z too, of a (H, W, 3) uint8 portrait.
 
-    The mean over `count` jittered crops, both as it is and mirrored in time only (never in space),
-    without the crops that stray most. Raises LandmarkError when most crops show no face.
+    The mean over `count` jittered crops, without the quarter of them that strays most.
+
+    Raises:
+        LandmarkError: fewer than half of the crops show a face.
     """
     solutions: Any = importlib.import_module("mediapipe.python.solutions.face_mesh")
     size = picture.shape[0]
@@ -125,6 +129,7 @@ def write(path: Path, person: Person, picture: Bytes, matte: Bytes, points: Land
 
 
 def main() -> None:
+    """Reads the arguments and writes the avatar files wanted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rendered", type=Path, required=True, help="folder with NAME.png")
     parser.add_argument("--out", type=Path, required=True, help="where NAME.avatar goes")

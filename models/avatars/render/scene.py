@@ -150,7 +150,7 @@ def add_shirt(person: Person, body: Mesh, origin: Floats, at: dict[str, Floats])
     for vertex in work.verts:
         vertex.co += vertex.normal * 0.005
     rim = [e for e in work.edges if e.is_boundary and e.verts[0].co.z > root[2] - 0.06]
-    band = _collar(work, rim)
+    band = _collar(rim)
     work.to_mesh(shirt.data)
     work.free()
     shirt.data.shade_smooth()
@@ -222,7 +222,7 @@ def bake_modifiers(made: Any) -> None:
     made.modifiers.clear()
 
 
-def _collar(work: Any, rim: list[Any]) -> Floats:
+def _collar(rim: list[Any]) -> Floats:
     """(N, 3) points round the longest loop of edges in `rim`, evened out."""
     nearest: dict[Any, list[Any]] = {}
     for edge in rim:
