@@ -6,14 +6,14 @@ import numpy.typing as npt
 from engine.frames import SAMPLE_RATE_HZ, Pcm
 
 _MS = SAMPLE_RATE_HZ // 1000
-_JUMP = 500 * _MS
+_EARLY_S = 0.02
 _LONGEST_GAP = 1000 * _MS
 _CONCEAL = 40 * _MS
 _FADE = 2 * _MS
 _DRIFT = 0.0005
 """How fast the expected arrival may slip later, seconds a second: above any clock's error."""
-_JUDGE_LATE_S = 0.08
-_BURST = 1.5
+_JUDGE_LATE_S = 0.2
+_BURST = 1.2
 
 
 class MicClock:
@@ -21,8 +21,9 @@ class MicClock:
 
     Lost packets are concealed, and time without packets is filled with silence by the wall clock
     once they are `patience_ms` overdue. Packets that come after their time was filled are
-    dropped, so that a network hiccup leaves no delay behind; packets that keep coming late at
-    their normal pace (a slower path, a clock that stood still) are taken up again after 80 ms.
+    dropped, and so is what would make the sound run ahead of the wall clock, so that a network
+    hiccup leaves no delay behind. Packets that keep coming late at their normal pace (a slower
+    path, a clock that stood still) are taken up again after 200 ms.
 
     Args:
         now_s: wall clock in seconds, monotonic, as in every other call.
@@ -45,6 +46,7 @@ class MicClock:
         self._patience = int(patience_ms * _MS)
         self._next = 0
         self._offset: int | None = None
+        self._earliest_s = self._origin_s
         self._arrival_s = now_s
         self._late_from: tuple[float, int] | None = None
         self._tail: npt.NDArray[np.int16] = np.zeros(_CONCEAL, np.int16)
@@ -69,9 +71,9 @@ class MicClock:
             self._anchor(pcm, now_s)
         assert self._offset is not None
         gap = pcm.pts + self._offset - self._next
-        ahead = pcm.end + self._offset - (now_s - self._origin_s) * SAMPLE_RATE_HZ
-        if ahead > _JUMP or gap > _LONGEST_GAP or (gap + count <= 0 and self._steady(pcm, now_s)):
+        if gap > _LONGEST_GAP or (gap + count <= 0 and self._steady(pcm, now_s)):
             self._anchor(pcm, now_s)
+        self._hold_back(pcm, now_s)
         start = pcm.pts + self._offset
         if start + count <= self._next:
             self.late += count
@@ -112,9 +114,22 @@ class MicClock:
     def _anchor(self, pcm: Pcm, now_s: float) -> None:
         self._offset = self._next - pcm.pts
         self._origin_s = now_s - (self._next + len(pcm.samples)) / SAMPLE_RATE_HZ
+        self._earliest_s = self._origin_s - _EARLY_S
         self._arrival_s = now_s
         self._late_from = None
         self.anchors += 1
+
+    def _hold_back(self, pcm: Pcm, now_s: float) -> None:
+        """Maps sound to later where it would run ahead of the wall clock: a burst that catches up.
+
+        The limit follows the expected arrival, no faster than clocks differ.
+        """
+        assert self._offset is not None
+        slack_s = _DRIFT * (now_s - self._arrival_s)
+        self._earliest_s = max(self._origin_s - _EARLY_S, self._earliest_s - slack_s)
+        origin_s = now_s - (pcm.end + self._offset) / SAMPLE_RATE_HZ
+        if origin_s < self._earliest_s:
+            self._offset -= round((self._earliest_s - origin_s) * SAMPLE_RATE_HZ)
 
     def _steady(self, pcm: Pcm, now_s: float) -> bool:
         """Whether packets have come late for a while at the pace of time, not in a burst."""

@@ -20,7 +20,7 @@ from kernels.warp_composite import Patch
 F32 = npt.NDArray[np.float32]
 
 PLATES = BUILT_IN / "mouth"
-_BACK_TO_FRONT = (("tongue", True, 0.75), ("lower_teeth", True, 1.0), ("upper_teeth", False, 1.22))
+_BACK_TO_FRONT = (("tongue", True, 0.9), ("lower_teeth", True, 1.0), ("upper_teeth", False, 1.08))
 """Each plate's name, whether it moves with the jaw, and how much light falls on it."""
 _FINE = 41
 _MARGIN_PX = 3.0

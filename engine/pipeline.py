@@ -7,7 +7,7 @@ from engine.avatar import Avatar
 from engine.composite import CompositeStage
 from engine.config import EngineConfig
 from engine.errors import ConfigError
-from engine.frames import FRAME_SAMPLES, AudioFrame, Motion, Pcm, Picture
+from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Motion, Pcm, Picture
 from engine.metrics import StageTimes
 from engine.motion import MotionStage
 from engine.mouth import MouthPainter
@@ -17,6 +17,10 @@ from engine.ring import RingBuffer
 from models import facemodel
 
 _RING_MS = 4000
+_PIECE = SAMPLE_RATE_HZ
+"""Samples taken at a time, however much is pushed: the ring must not lose what waits in it."""
+
+Heard = tuple[AudioFrame, Pcm]
 
 
 class Pipeline:
@@ -51,26 +55,38 @@ class Pipeline:
 
     def push(self, pcm: Pcm) -> list[Picture]:
         """Takes sound in order of its pts, gives the pictures that are now ready."""
-        self._sound.write(pcm)
-        with self.timings.measure("audio"):
-            frames = self._audio.push(pcm)
-        return self._pictures(frames)
+        heard: list[Heard] = []
+        for start in range(0, len(pcm.samples), _PIECE):
+            piece = Pcm(pcm.pts + start, pcm.samples[start : start + _PIECE])
+            self._sound.write(piece)
+            with self.timings.measure("audio"):
+                frames = self._audio.push(piece)
+            heard += self._with_sound(frames)
+        return self._pictures(heard)
 
     def flush(self) -> list[Picture]:
-        """The pictures that still waited for future sound; silence stands in for it."""
-        return self._pictures(self._audio.flush())
+        """The pictures that still waited for future sound; silence stands in for it.
 
-    def _pictures(self, frames: list[AudioFrame]) -> list[Picture]:
+        The stream ends here: `reset` comes before the next `push`.
+        """
+        return self._pictures(self._with_sound(self._audio.flush()))
+
+    def _with_sound(self, frames: list[AudioFrame]) -> list[Heard]:
+        return [
+            (frame, self._sound.read(frame.index * FRAME_SAMPLES, FRAME_SAMPLES))
+            for frame in frames
+        ]
+
+    def _pictures(self, heard: list[Heard]) -> list[Picture]:
         pictures = []
-        for frame in frames:
+        for number, (frame, pcm) in enumerate(heard, 1):
             with self.timings.measure("motion"):
                 (motion,) = self._motion.push(frame)
-            late = self.config.live and frame is not frames[-1]
-            pictures.append(self._picture(frame, motion, late))
+            late = self.config.live and number < len(heard)
+            pictures.append(self._picture(frame, pcm, motion, late))
         return pictures
 
-    def _picture(self, frame: AudioFrame, motion: Motion, late: bool) -> Picture:
-        pcm = self._sound.read(frame.index * FRAME_SAMPLES, FRAME_SAMPLES)
+    def _picture(self, frame: AudioFrame, pcm: Pcm, motion: Motion, late: bool) -> Picture:
         if late:
             return Picture(frame.index, None, pcm, motion, frame.voice)
         with self.timings.measure("render"):

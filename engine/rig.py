@@ -214,13 +214,16 @@ def _smoothstep(x: F64) -> F64:
 
 
 def _head_weight(matte: U8, points: F64, face_px: float, nodes: F64) -> F64:
-    """1 on the head and its hair, falling to 0 down the neck and out into the background."""
+    """1 on the head and its hair, falling to 0 down the neck, over the shoulders and outside."""
     outside = cv2.distanceTransform((matte < 128).astype(np.uint8), cv2.DIST_L2, 5)
     outside = cv2.resize(outside, nodes.shape[1::-1], interpolation=cv2.INTER_AREA)
     near = 1 - _smoothstep(outside.astype(np.float64) / (0.45 * face_px))
     chin = points[topo.CHIN, 1]
     neck = 1 - _smoothstep((nodes[..., 1] - chin + 0.05 * face_px) / (0.75 * face_px))
-    weight = near * neck
+    aside = np.abs(nodes[..., 0] - points[topo.CHIN, 0]) / face_px
+    below = _smoothstep((nodes[..., 1] - chin) / face_px / 0.35 + 0.5)
+    shoulders = below * _smoothstep((aside - 0.35) / 0.4)
+    weight = near * neck * (1 - shoulders)
     margin = 0.5 * nodes[0, 0, 0] + 0.16 * face_px
     frame = np.minimum(nodes, nodes[-1, -1, 0] - nodes).min(-1)
     return np.asarray(weight * _smoothstep(frame / margin))

@@ -302,7 +302,8 @@ async def _metrics(request: web.Request) -> web.Response:
 
 
 async def _page(request: web.Request) -> web.StreamResponse:
-    path = (WEB / (request.match_info["path"] or "index.html")).resolve()
+    name = request.match_info["path"].replace("\0", "") or "index.html"
+    path = (WEB / name).resolve()
     content_type = _TYPES.get(path.suffix)
     if content_type is None or not path.is_relative_to(WEB) or not path.is_file():
         return _error(404, f"there is no {request.path[:100]!r}")

@@ -30,8 +30,9 @@ WORK_TIMEOUT_S: Final = 5.0
 FILL_EVERY_S: Final = 0.02
 MEASURE_EVERY_S: Final = 1.0
 TYPICAL_WORK_MS: Final = 15
-STEP_MS: Final = 500
-"""Most sound that one step of the pipeline takes, however much waits."""
+BACKLOG_MS: Final = 1000
+"""Sound that waits for the pipeline; beyond it all but the newest `KEEP_MS` is passed over."""
+KEEP_MS: Final = 200
 
 PROBE_PX: Final = 64
 _PROBE_HZ: Final = 1000.0
@@ -46,6 +47,10 @@ class PipelineLike(Protocol):
 
     def push(self, pcm: Pcm) -> list[Picture]:
         """Takes sound in order, gives the pictures that are now ready."""
+        ...
+
+    def reset(self) -> None:
+        """Forgets everything; the next sound starts at pts 0."""
         ...
 
 
@@ -70,18 +75,28 @@ class Worker:
         self.pipeline = pipeline
         self.encoder = encoder
         self._probe = probe
+        self._base = 0
+        self._end = 0
 
     def step(self, pcm: Pcm) -> list[Encoded]:
-        """Pushes sound and encodes the pictures that come out."""
+        """Pushes sound and encodes the pictures that come out.
+
+        Sound may leave out some time; what follows then begins with a picture.
+        """
         timings = self.pipeline.timings
         done = []
-        for picture in self.pipeline.push(pcm):
+        if pcm.pts != self._end:
+            self.pipeline.reset()
+            self._base = pcm.pts
+        self._end = pcm.end
+        for picture in self.pipeline.push(Pcm(pcm.pts - self._base, pcm.samples)):
+            index = picture.index + self._base // FRAME_SAMPLES
             packets: list[AnyPacket] = []
             if picture.i420 is not None:
                 i420 = _flash(picture.i420, picture.pcm) if self._probe else picture.i420
                 with timings.measure("encode"):
-                    packets = self.encoder.encode(i420, picture.index)
-            done.append(Encoded(picture.index, packets))
+                    packets = self.encoder.encode(i420, index)
+            done.append(Encoded(index, packets))
         return done
 
 
@@ -297,15 +312,16 @@ class Session:
 
     def _next_sound(self) -> Pcm:
         """All waiting sound as one run: what is ready together must be pushed together."""
-        first = self._inbox.popleft()
-        runs = [first.samples]
-        most = STEP_MS * SAMPLE_RATE_HZ // 1000 - len(first.samples)
-        while self._inbox and len(self._inbox[0].samples) <= most:
-            runs.append(self._inbox.popleft().samples)
-            most -= len(runs[-1])
-        if not self._inbox:
-            self._wake.clear()
-        return Pcm(first.pts, np.concatenate(runs))
+        self._wake.clear()
+        start, end = self._inbox[0].pts, self._inbox[-1].end
+        samples = np.concatenate([pcm.samples for pcm in self._inbox])
+        self._inbox.clear()
+        if _ms(end - start) > BACKLOG_MS:
+            keep = KEEP_MS * SAMPLE_RATE_HZ // 1000
+            newest = (end - keep) // FRAME_SAMPLES * FRAME_SAMPLES
+            self._drop_pictures((newest - start) // FRAME_SAMPLES)
+            samples, start = samples[newest - start :], newest
+        return Pcm(start, samples)
 
     def _show(self, picture: Encoded, mic: MicClock, voice: Voice) -> None:
         now = self._clock()
@@ -321,8 +337,11 @@ class Session:
             self._metrics.pictures_total.inc()
             self._metrics.observe_stage("session", latency_ms)
         if dropped:
-            self._counts["dropped"] += dropped
-            self._metrics.dropped_total.labels("picture").inc(dropped)
+            self._drop_pictures(dropped)
+
+    def _drop_pictures(self, count: int) -> None:
+        self._counts["dropped"] += count
+        self._metrics.dropped_total.labels("picture").inc(count)
 
     def _age_s(self, pts: int) -> float:
         return 0.0 if self._mic is None else self._clock() - self._mic.arrival_s(pts)

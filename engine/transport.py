@@ -319,7 +319,8 @@ class Peer:
         if state == "connected":
             self.connected.set()
         elif state in ("failed", "closed") and not self.ended.is_set():
-            self.end = "lost" if state == "failed" else "closed"
+            silent = self.connected.is_set() and transport_mends.consent_expired(self._connection)
+            self.end = "lost" if silent or state == "failed" else "closed"
             self.ended.set()
 
 

@@ -273,6 +273,18 @@ def survive_bad_packets(transport: RTCDtlsTransport, on_error: Callable[[], None
     )
 
 
+def consent_expired(connection: RTCPeerConnection) -> bool:
+    """Whether a connection that stood has ended because the other side stopped answering.
+
+    aiortc closes on it without saying why; aioice forgets its consent task then and only then.
+    """
+    checks = [
+        transceiver.receiver.transport.transport._connection
+        for transceiver in connection.getTransceivers()
+    ]
+    return any(check._query_consent_task is None for check in checks)
+
+
 async def close(connection: RTCPeerConnection, timeout_s: float = 3.0) -> bool:
     """Closes a connection in bounded time, also where aiortc's own close would hang (#283).
 

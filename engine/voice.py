@@ -9,6 +9,7 @@ from engine.frames import Pcm
 
 LEAD_MS: Final = 30.0
 """How much later a browser plays sound than it shows a picture that left at the same time."""
+MAX_HOLD_MS: Final = 300.0
 STALE_MS: Final = 500.0
 """Sound this late was overtaken by a stall; playing it would only delay what follows."""
 
@@ -20,7 +21,8 @@ class Voice:
     """Encodes the session's sound and says when each packet is to leave.
 
     A packet leaves `hold_ms` after its sound arrived. The hold follows the pictures' own latency,
-    less the lead, by at most 1 ms a packet, so that a slow picture never makes the sound jump.
+    less the lead, by at most 1 ms a packet, so that a slow picture never makes the sound jump,
+    and never above 300 ms: behind pictures later than that nobody wants to wait.
 
     Args:
         arrival_s: wall time at which sound of a media time (samples) arrived, in seconds.
@@ -44,6 +46,6 @@ class Voice:
     def due_s(self, packet: AnyPacket) -> float:
         """Wall time at which a packet is to leave; to be asked once for each, in order."""
         median = sorted(self._latencies)[len(self._latencies) // 2]
-        wanted = max(0.0, median - LEAD_MS)
+        wanted = min(MAX_HOLD_MS, max(0.0, median - LEAD_MS))
         self.hold_ms += max(-_SLEW_MS, min(_SLEW_MS, wanted - self.hold_ms))
         return self._arrival_s(packet.pts or 0) + self.hold_ms / 1000.0

@@ -30,7 +30,7 @@ from models import facemodel
 from models.nets.lips import HOPS, LipNet, LipNetConfig
 from models.train import lipdata, lipprep, phones, speech
 from models.train.lipmix import Mixer, Pool
-from models.train.lipscore import calibrate, chunked, load, measure, predict, table
+from models.train.lipscore import Score, calibrate, chunked, load, measure, predict, table
 
 F32 = npt.NDArray[np.float32]
 
@@ -64,6 +64,8 @@ class TrainConfig:
     net: LipNetConfig = _NET
 
 
+MIN_PICTURES = 50
+"""Clips shorter than two seconds are not measured."""
 WARM_UP = 6
 """Pictures at a sequence's start that carry no loss: the state settles there."""
 
@@ -214,12 +216,22 @@ def write_openings(labels: Path, speakers: set[str], out: Path) -> None:
     told = {}
     for clip in lipdata.load_clips(labels):
         if clip.speaker in speakers:
+            voiced = clip.valid & ~lipdata.quiet(clip.pcm)
             told[clip.name.replace("__", "/")] = {
                 "sound_starts_ms": round(lipdata.OFFSET_FRAMES.get(clip.name, 0.0) * 40),
                 "opening": [round(float(x), 4) for x in clip.code @ opening],
-                "speech": "".join("01"[int(v)] for v in clip.valid),
+                "speech": "".join("01"[int(v)] for v in voiced),
             }
     out.write_text(json.dumps(told) + "\n")
+
+
+def evaluate(labels: Path, run: Path) -> list[Score]:
+    """Scores of the speakers that a run never trained on, calibrated as it would ship."""
+    net, config = load(run), json.loads((run / "config.json").read_text())
+    clips, ahead = lipdata.load_clips(labels), config["lookahead_ms"]
+    calibrate(net, [c for c in clips if c.speaker not in config["held_out"]], ahead)
+    held = [c for c in clips if c.speaker in config["held_out"] and len(c.code) >= MIN_PICTURES]
+    return [measure(c, predict(net, c, ahead)) for c in held]
 
 
 class Step(nn.Module):
@@ -236,7 +248,7 @@ class Step(nn.Module):
 
 
 def export(labels: Path, run: Path, out: Path) -> list[float]:
-    """Writes the run's averaged weights, calibrated, as ONNX; returns the gain a component."""
+    """Writes the run's averaged weights as ONNX, calibrated; returns what `calibrate` does."""
     net = load(run)
     config = json.loads((run / "config.json").read_text())
     known = [c for c in lipdata.load_clips(labels) if c.speaker not in config["held_out"]]
@@ -273,7 +285,6 @@ def main(argv: list[str] | None = None) -> None:
     p = verbs.add_parser("evaluate")
     p.add_argument("labels", type=Path)
     p.add_argument("weights", type=Path)
-    p.add_argument("--speakers", default=",".join(usual.held_out))
     p = verbs.add_parser("teach")
     p.add_argument("labels", type=Path)
     p.add_argument("features", type=Path)
@@ -314,15 +325,9 @@ def main(argv: list[str] | None = None) -> None:
     elif args.verb == "openings":
         write_openings(args.labels, set(args.speakers.split(",")), args.out)
     elif args.verb == "export":
-        sys.stdout.write(f"gains {export(args.labels, args.run, args.out)}\n")
+        sys.stdout.write(f"gains and shift {export(args.labels, args.run, args.out)}\n")
     elif args.verb == "evaluate":
-        wanted = set(args.speakers.split(","))
-        config = json.loads((args.weights / "config.json").read_text())
-        net = load(args.weights)
-        clips = [c for c in lipdata.load_clips(args.labels) if c.speaker in wanted]
-        sys.stdout.write(
-            table([measure(c, predict(net, c, config["lookahead_ms"])) for c in clips]) + "\n"
-        )
+        sys.stdout.write(table(evaluate(args.labels, args.weights)) + "\n")
 
 
 if __name__ == "__main__":

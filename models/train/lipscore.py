@@ -16,6 +16,8 @@ from models.train.lipdata import Clip
 
 F32 = npt.NDArray[np.float32]
 
+SHUT_CODE = 0.15
+"""Below this first component, 0.008 face widths, a mouth counts as shut."""
 MAX_GAIN = 1.6
 """More would turn what the network is unsure of into twitches."""
 
@@ -29,30 +31,38 @@ def load(run: Path) -> LipNet:
 
 
 def calibrate(net: LipNet, clips: list[Clip], lookahead_ms: int) -> list[float]:
-    """Makes the codes move as much as real lips do: a regression's own move less.
+    """Makes the codes move as much as real lips do, and shut as often: a regression's own do less.
 
     Each component is scaled by the mean, over speakers, of true over generated standard
-    deviation; component 0 is also shifted, so that the mean opening stays. Returns the factors.
+    deviation. Component 0 is also shifted, so that the share of shut mouths in speech is the true
+    one; what falls below zero then is a shut mouth. Returns the factors.
     """
-    ratios: dict[str, list[F32]] = {}
-    means: list[tuple[float, float]] = []
+    by_speaker: dict[str, list[tuple[F32, F32]]] = {}
     for clip in clips:
         made = predict(net, clip, lookahead_ms)
         count = min(len(made), len(clip.code))
         use = clip.valid[:count] & ~lipdata.quiet(clip.pcm)[:count]
-        if use.sum() < 20:
-            continue
-        own = clip.code[:count][use] * clip.gain
-        ratios.setdefault(clip.speaker, []).append(own.std(0) / made[:count][use].std(0))
-        means.append((float(own[:, 0].mean()), float(made[:count][use, 0].mean())))
-    ratio = np.mean([np.mean(r, 0) for r in ratios.values()], 0)
-    factor = torch.from_numpy(np.clip(ratio, 1.0, MAX_GAIN).astype(np.float32))
-    own_mean, made_mean = np.mean(means, 0)
+        pair = (clip.code[:count][use] * clip.gain, made[:count][use])
+        by_speaker.setdefault(clip.speaker, []).append(pair)
+    pairs = [
+        (np.concatenate([p[0] for p in v]), np.concatenate([p[1] for p in v]))
+        for v in by_speaker.values()
+    ]
+    factor = np.mean([own.std(0) / made.std(0) for own, made in pairs], 0)
+    shut = float(np.mean([(own[:, 0] < SHUT_CODE).mean() for own, _ in pairs]))
+    shift = 0.0
+    for _ in range(10):
+        low = np.mean([np.quantile(made[:, 0], shut) for _, made in pairs])
+        shift = float(SHUT_CODE - factor[0] * low)
+        kept = [np.maximum(factor[0] * made[:, 0] + shift, 0).std() for _, made in pairs]
+        factor[0] *= np.mean([o[:, 0].std() / k for (o, _), k in zip(pairs, kept, strict=True)])
+        factor = np.clip(factor, 1.0, MAX_GAIN)
     with torch.no_grad():
-        net.head.weight *= factor[:, None]
-        net.head.bias *= factor
-        net.head.bias[0] += float(own_mean - factor[0] * made_mean)
-    return [round(float(f), 3) for f in factor]
+        scale = torch.from_numpy(factor.astype(np.float32))
+        net.head.weight *= scale[:, None]
+        net.head.bias *= scale
+        net.head.bias[0] += shift
+    return [round(float(f), 3) for f in (*factor, shift)]
 
 
 def chunked(pcm: F32, lookahead_ms: int) -> F32:
@@ -98,10 +108,12 @@ class Score:
 
 
 def measure(clip: Clip, code: F32) -> Score:
-    """Compares generated codes (T, K) with a clip's own."""
+    """Compares generated codes (T, K) with a clip's own, over speech and 200 ms around it."""
     opening = facemodel.load().opening
     count = min(len(code), len(clip.code))
-    made, true, ok = (code @ opening)[:count], (clip.code @ opening)[:count], clip.valid[:count]
+    made = np.maximum(code @ opening, 0)[:count]  # as the engine draws it
+    true = (clip.code @ opening)[:count]
+    ok = (clip.valid & ~lipdata.quiet(clip.pcm))[:count]
 
     def at(lag: int) -> float:
         a = made[max(0, lag) : count + min(0, lag)]
@@ -125,6 +137,7 @@ def table(scores: list[Score]) -> str:
     ]
     weight = np.array([s.seconds for s in scores])
     for name in ("correlation", "spread"):
-        mean = float(np.average([getattr(s, name) for s in scores], weights=weight))
-        lines.append(f"{name}, mean over seconds: {mean:.3f}")
+        values = [getattr(s, name) for s in scores]
+        mean, by_time = np.mean(values), np.average(values, weights=weight)
+        lines.append(f"{name}, mean over clips {mean:.3f}, over seconds {by_time:.3f}")
     return "\n".join(lines)

@@ -23,6 +23,9 @@ class CountingPipeline:
         self.timings = StageTimes()
         self.config = config
         self.pushed: list[Pcm] = []
+        self.reset()
+
+    def reset(self) -> None:
         self._sound = np.zeros(0, np.int16)
         self._next = 0
 

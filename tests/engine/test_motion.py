@@ -69,7 +69,11 @@ def test_speech_quickens_the_head() -> None:
 
 
 def test_same_seed_moves_alike_and_another_does_not() -> None:
-    assert live(20, 1.0, seed=4) == pytest.approx(live(20, 1.0, seed=4))
+    # Field by field: arrays have no single answer to ==.
+    once, again = (
+        [(m.pose, m.blink, m.gaze, m.brow) for m in live(20, 1.0, seed=4)] for _ in range(2)
+    )
+    assert once == again
     a = [m.pose.yaw for m in live(20, 1.0, seed=4)]
     b = [m.pose.yaw for m in live(20, 1.0, seed=5)]
     assert np.abs(np.subtract(a, b)).max() > 0.01

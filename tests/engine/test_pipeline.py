@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def run(samples: np.ndarray, cuts: list[int], live: bool = False) -> list[Pictur
     pipeline = Pipeline(AVATAR, EngineConfig(size_px=256, live=live))
     edges = [0, *sorted(cuts), len(samples)]
     pictures = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         pictures += pipeline.push(Pcm(start, samples[start:end]))
     return pictures + pipeline.flush()
 
@@ -49,6 +51,12 @@ def test_every_picture_carries_its_own_sound(speech: np.ndarray) -> None:
     assert (np.concatenate([p.pcm.samples for p in pictures]) == sound).all()
 
 
+def test_more_sound_than_the_ring_holds_is_kept_whole() -> None:
+    sound = np.random.default_rng(2).integers(-900, 900, 6 * SAMPLE_RATE_HZ).astype(np.int16)
+    pictures = run(sound, [])
+    assert (np.concatenate([p.pcm.samples for p in pictures]) == sound).all()
+
+
 def test_picture_comes_as_soon_as_its_lookahead_is_heard(speech: np.ndarray) -> None:
     pipeline = Pipeline(AVATAR, EngineConfig(size_px=256))
     for start in range(0, SAMPLE_RATE_HZ, 480):
@@ -63,7 +71,9 @@ def test_late_call_draws_the_newest_picture_and_keeps_all_sound(speech: np.ndarr
     pipeline = Pipeline(AVATAR, EngineConfig(size_px=256, live=True))
     pictures = pipeline.push(Pcm(0, sound))
     assert [p.i420 is not None for p in pictures] == [False] * (len(pictures) - 1) + [True]
-    assert (np.concatenate([p.pcm.samples for p in pictures]) == sound[: len(pictures) * 1920]).all()
+    assert (
+        np.concatenate([p.pcm.samples for p in pictures]) == sound[: len(pictures) * 1920]
+    ).all()
 
 
 def test_lips_stay_shut_in_silence_and_open_in_speech(speech: np.ndarray) -> None:

@@ -48,7 +48,14 @@ async def test_scripts_and_styles_have_their_types():
 
 @pytest.mark.parametrize(
     "path",
-    ["/none.js", "/../pyproject.toml", "/%2e%2e/pyproject.toml", "/%2e%2e/engine/server.py", "/x"],
+    [
+        "/none.js",
+        "/../pyproject.toml",
+        "/%2e%2e/pyproject.toml",
+        "/%2e%2e/engine/server.py",
+        "/x",
+        "/a%00.js",
+    ],
 )
 async def test_nothing_outside_the_page_is_served(path):
     async with server() as http, http.get(aiohttp.client.URL(path, encoded=True)) as response:

@@ -46,6 +46,15 @@ def test_pictures_that_wait_together_are_dropped_evenly(step_ms, kept):
     assert np.ptp(np.diff(drawn)) <= 1
 
 
+def test_after_time_was_passed_over_pictures_go_on_at_the_right_number():
+    run = worker()
+    run.step(Pcm(0, np.zeros(9600, np.int16)))
+    later = 100 * FRAME_SAMPLES
+    (*_, encoded) = run.step(Pcm(later, np.zeros(9600, np.int16)))
+    assert encoded.index == 103
+    assert encoded.packets[0].pts == 103
+
+
 @pytest.mark.parametrize(
     ("sound", "lit"),
     [

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engine.frames import Pcm
-from engine.voice import LEAD_MS, Voice
+from engine.voice import LEAD_MS, MAX_HOLD_MS, Voice
 
 
 def packets(voice, count):
@@ -24,6 +24,15 @@ def test_slower_pictures_hold_the_sound_longer_without_a_jump():
     steps_ms = np.diff(due_s) * 1000
     assert steps_ms.max() <= 21.01
     assert voice.hold_ms == pytest.approx(140 - LEAD_MS)
+
+
+def test_behind_very_late_pictures_the_sound_does_not_wait():
+    voice = Voice(lambda pts: pts / 48_000, latency_ms=80)
+    for _ in range(25):
+        voice.follow(5000)
+    for packet in packets(voice, 500):
+        voice.due_s(packet)
+    assert voice.hold_ms == MAX_HOLD_MS
 
 
 def test_one_slow_picture_moves_nothing():

@@ -29,6 +29,29 @@ def backdrop(person: Person, size_px: int) -> npt.NDArray[np.float32]:
     return np.clip(picture, 0, 1).astype(np.float32)
 
 
+def close_parting(cells: npt.NDArray[np.float32], top: float, bottom: float) -> None:
+    """Closes the gap that strands leave along a middle parting, in place.
+
+    The hair on either side is stretched over it. `cells` is (H, W, 4) in [0, 1].
+    """
+    size = cells.shape[0]
+    middle, zone = size // 2, round(0.05 * size)
+    rows = np.arange(round(top * size), round(bottom * size))
+    ease = np.clip((rows[-1] - rows) / (0.03 * size), 0, 1)[:, None]
+    gap = 0.0085 * size * ease
+    x = np.arange(middle - zone, middle + zone + 1)[None]
+    side = np.where(x < middle, -1.0, 1.0)
+    away = np.abs(x - middle)
+    at = middle + side * (gap + away * (zone - gap) / zone)
+    low = np.floor(at).astype(int)
+    part = (at - low)[..., None].astype(np.float32)
+    source = cells.copy()
+    laid = source[rows[:, None], low] * (1 - part) + source[rows[:, None], low + 1] * part
+    shadow = 1 - 0.3 * ease * np.exp(-((away / (0.002 * size)) ** 2))
+    laid[..., :3] *= shadow[..., None]
+    cells[rows[0] : rows[-1] + 1, x[0]] = laid
+
+
 def compose(rgba: Path, person: Person) -> tuple[Bytes, Bytes]:
     """Lays a rendered RGBA picture over the person's backdrop.
 
@@ -36,7 +59,9 @@ def compose(rgba: Path, person: Person) -> tuple[Bytes, Bytes]:
         (H, W, 3) uint8 sRGB picture and (H, W) uint8 matte.
     """
     with Image.open(rgba) as opened:
-        cells = np.asarray(opened.convert("RGBA"), np.float32) / 255
+        cells = np.array(opened.convert("RGBA"), np.float32) / np.float32(255)
+    if person.parting:
+        close_parting(cells, *person.parting)
     alpha = cells[..., 3:]
     picture = cells[..., :3] * alpha + backdrop(person, cells.shape[0]) * (1 - alpha)
     return (

@@ -29,6 +29,8 @@ STRETCH = {"upper_teeth": 1.3, "lower_teeth": 1.1, "tongue": 1.0}
 REACH_PX = {"upper_teeth": (150, 40), "lower_teeth": (200, 170), "tongue": (400, 120)}
 """How much of each plate is kept above and below its anchor, fading over `FADE_PX`."""
 FADE_PX = 30.0
+GAP_DM = 0.0028
+"""How far each half of a row is moved inwards: the middle incisors stand apart otherwise."""
 OFFSETS = {"upper_teeth": (0.0, 0.045), "lower_teeth": (0.0, 0.02), "tongue": (0.0, 0.15)}
 """Where each plate's anchor lies when the mouth is shut, from the mouth's centre, in mouth widths
 (x right, y down): the upper incisors end a little below the lips' line and cover the lower."""
@@ -157,6 +159,8 @@ def render_plates(assets_dir: Path, targets: Path, out: Path, samples: int, thre
         if name == "tongue":
             edge = mesh.points[rows][np.argmax(mesh.points[rows, 2])]
         edge = np.asarray([0.0, edge[1], edge[2]])
+        if name != "tongue":
+            mesh.points[rows, 0] -= GAP_DM * np.sign(mesh.points[rows, 0])
         mesh.points[:, 1] = edge[1] + STRETCH[name] * (mesh.points[:, 1] - edge[1])
         if name != "upper_teeth":
             mesh.points = _turn(mesh.points, edge, OPEN_RAD)

@@ -70,6 +70,7 @@ class Person:
         shirt: linear RGB of the garment.
         collar_m: height of the collar's middle over the neck's root.
         backdrop: sRGB colours in [0, 1] of the background: left, right, glow.
+        parting: where a gap between strands is closed: its (top, bottom) in picture heights.
         seed: of everything random.
     """
 
@@ -100,6 +101,7 @@ class Person:
         (0.40, 0.43, 0.45),
         (0.93, 0.84, 0.72),
     )
+    parting: tuple[float, float] | None = None
     seed: int = 1
 
 
@@ -126,6 +128,7 @@ PEOPLE: dict[str, Person] = {
         hair="long01",
         hair_colour=(0.055, 0.024, 0.011),
         style=Style(parting_m=0.022, length_m=0.34),
+        parting=(0.075, 0.245),
         undercoat_m=0.006,
         fluff=0.07,
     ),
@@ -148,7 +151,7 @@ PEOPLE: dict[str, Person] = {
         skin="middleage_darkskinned_male_diffuse",
         skin_gain=(1.45, 1.40, 1.35),
         skin_saturation=0.78,
-        skin_roughness=0.49,
+        skin_roughness=0.60,
         eyes="brownlight_eye",
         eye_gain=0.72,
         brows="eyebrow001",
@@ -160,7 +163,7 @@ PEOPLE: dict[str, Person] = {
             strands=60_000, length_m=0.008, spread=0.5, fray_m=0.003, radius_m=0.00009, locks=0
         ),
         shirt=(0.46, 0.43, 0.38),
-        backdrop=((0.60, 0.55, 0.50), (0.38, 0.40, 0.43), (0.80, 0.84, 0.88)),
+        backdrop=((0.68, 0.63, 0.57), (0.47, 0.49, 0.52), (0.86, 0.89, 0.92)),
         seed=2,
     ),
 }
