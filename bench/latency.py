@@ -21,9 +21,9 @@ from bench.browser import Caller, Chromium, ProbeSettings, Server
 from bench.relay import Relay
 from bench.report import Report, Value, percentiles
 from engine import avatar as avatars
-from engine import topology
 from engine.config import EngineConfig, ServerConfig
 from engine.errors import BackendError, ConfigError
+from models import topology
 
 DRAIN_S = 2.0
 FREEZE_MS = 200.0

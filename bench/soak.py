@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bench.caller import Caller, calling, heard_delay_ms
 from bench.report import Report
-from engine.errors import ConfigError
+from engine.errors import BackendError, ConfigError
 from engine.media import decode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,12 +40,17 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: the server does not start, or this system has no /proc.
+        BackendError: a call stood still; the rows so far are printed first.
     """
     if not Path("/proc/self/status").exists():
         raise ConfigError("bench soak reads /proc, which this system does not have")
     speech = np.concatenate([pcm.samples for pcm in decode(SPEECH)])
     report = Report(f"soak, {args.calls} calls, then {args.minutes:g} minutes")
-    asyncio.run(_soak(report, args, speech))
+    try:
+        asyncio.run(_soak(report, args, speech))
+    except TimeoutError as error:
+        report.print()
+        raise BackendError("a call stood still: what was said did not come back in time") from error
     report.print()
     if args.json is not None:
         report.write_json(args.json)

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import AvatarError
+from models.topology import LANDMARKS
 
 FORMAT = 1
-LANDMARKS = 478
 MIN_PX, MAX_PX = 256, 2048
 MAX_FILE_BYTES = 32 * 2**20
 SUFFIX = ".avatar"

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _terminate)
         return int(args.run(args))
     except (VisavisError, OSError) as error:
-        sys.stderr.write(f"visavis: error: {error}\n")
+        sys.stderr.write(f"visavis: error: {str(error) or type(error).__name__}\n")
         return EXIT_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

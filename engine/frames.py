@@ -13,7 +13,7 @@ FRAME_SAMPLES = SAMPLE_RATE_HZ // FPS
 """Samples of sound that belong to one picture: 1920, that is 40 ms."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pcm:
     """A run of mono sound.
 
@@ -31,7 +31,7 @@ class Pcm:
         return self.pts + len(self.samples)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AudioFrame:
     """What the audio stage says of one picture's time.
 
@@ -63,7 +63,7 @@ class Pose:
     scale: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Motion:
     """Everything that moves in one picture.
 
@@ -84,7 +84,7 @@ class Motion:
     brow: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Picture:
     """One tick of the media clock: a picture and the sound that belongs to it.
 

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine import topology as topo
 from engine.avatar import BUILT_IN
 from engine.errors import AvatarError
 from engine.render import Guided, parted, polygon_mask, window_around
 from engine.rig import POSE_DRIVERS, Rig
 from kernels.warp_composite import Patch
+from models import topology as topo
 
 F32 = npt.NDArray[np.float32]
 

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine import topology as topo
 from engine.frames import Motion
 from engine.rig import STEP_PX, Rig
 from kernels.guide import backward_flow, enlarge, forward_field, lattice
 from kernels.warp_composite import Patch, warp
+from models import topology as topo
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]

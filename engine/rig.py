@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine import topology as topo
 from engine.avatar import Avatar
 from engine.frames import Motion
 from kernels.guide import lattice
+from models import topology as topo
 from models.facemodel import FaceModel
 
 F32 = npt.NDArray[np.float32]
@@ -183,7 +183,7 @@ def _align(points: F64, face: FaceModel) -> tuple[F64, float]:
 def _held(parted: I64) -> I64:
     """Landmarks that steer a field: all but the other rims and the irises."""
     free = np.concatenate([parted, *topo.IRISES])
-    return np.setdiff1d(np.arange(478), free)
+    return np.setdiff1d(np.arange(topo.LANDMARKS), free)
 
 
 def _wendland(distance: Any, reach: float) -> Any:

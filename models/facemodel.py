@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models import weights
+from models.topology import LANDMARKS, LOWER_INNER_LIP, UPPER_INNER_LIP
 
 F32 = npt.NDArray[np.float32]
 
-LANDMARKS = 478
-INNER_UPPER = np.array([191, 80, 81, 82, 13, 312, 311, 310, 415])
-INNER_LOWER = np.array([95, 88, 178, 87, 14, 317, 402, 318, 324])
-"""Inner lips from the right corner to the left, each upper point over its lower one."""
+INNER_UPPER, INNER_LOWER = UPPER_INNER_LIP[1:-1], LOWER_INNER_LIP[1:-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,16 +21,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from models.facemodel import INNER_LOWER, INNER_UPPER
+from models.topology import FACE_SIDES, LANDMARKS
+
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
-LANDMARKS = 478
-LEFT, RIGHT = 234, 454
-"""Their distance is the face width."""
-INNER_UPPER = np.array([191, 80, 81, 82, 13, 312, 311, 310, 415])
-INNER_LOWER = np.array([95, 88, 178, 87, 14, 317, 402, 318, 324])
-"""Inner lips from the right corner to the left, each upper point over its lower one."""
+LEFT, RIGHT = FACE_SIDES
 MIDDLE = slice(3, 6)
 """The three middle pairs, whose mean gap is called the opening."""
 SHUT = 0.006

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from engine import topology as topo
 from engine.composite import CompositeStage
 from engine.frames import Motion, Pose
 from engine.mouth import MouthPainter
 from engine.render import Guided, RenderStage
 from engine.rig import Rig, build, rotation
 from models import facemodel
+from models import topology as topo
 from tests.engine.faces import plain_avatar
 
 FACE = facemodel.load()

@@ -16,16 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from models.topology import LOWER_INNER_LIP, UPPER_INNER_LIP
+
 from .people import PEOPLE, Person
 
 Bytes = npt.NDArray[np.uint8]
 Landmarks = npt.NDArray[np.float32]
 
-INNER_LIPS = (
-    *((78, 78), (191, 95), (80, 88), (81, 178), (82, 87), (13, 14)),
-    *((312, 317), (311, 402), (310, 318), (415, 324), (308, 308)),
-)
-"""Upper and lower points of the inner lip line, from corner to corner."""
+INNER_LIPS = tuple(zip(UPPER_INNER_LIP.tolist(), LOWER_INNER_LIP.tolist(), strict=True))
 UPPER_LIDS = ((246, 161, 160, 159, 158, 157, 173), (466, 388, 387, 386, 385, 384, 398))
 REACH_PX = 4.0
 """How far the lines of lips and upper lids may lie from where MediaPipe puts them."""

@@ -2,9 +2,11 @@
 
 import numpy as np
 
+LANDMARKS = 478
 MOUTH_CORNERS = (78, 308)
 UPPER_INNER_LIP = np.array([78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308])
 LOWER_INNER_LIP = np.array([78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308])
+"""From corner to corner, each upper point over its lower one."""
 UPPER_LIP = np.array(
     [
         *(185, 40, 39, 37, 0, 267, 269, 270, 409),
@@ -49,6 +51,7 @@ BROWS = np.array(
     [70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282, 295, 285]
 )
 FACE_SIDES = (234, 454)
+"""Their distance is the face width."""
 CHIN = 152
 FOREHEAD = 10
 JAW = np.array([152, 148, 377, 175, 171, 396, 199, 200, 176, 400])
