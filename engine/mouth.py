@@ -97,8 +97,8 @@ class MouthPainter:
         lip = rig.points[topo.LOWER_INNER_LIP[3:-3]].mean(0)
         self._jaw = (1 - _LIP_SHARE) * rig.points[topo.JAW].mean(0) + _LIP_SHARE * lip
         self._jaw[:POSE_DRIVERS] = 0
-        outer = rig.landmarks[61, :2] - rig.landmarks[291, :2]
-        mouth_px = float(np.linalg.norm(outer))
+        corners = rig.landmarks[list(topo.OUTER_MOUTH_CORNERS), :2]
+        mouth_px = float(np.linalg.norm(corners[0] - corners[1]))
         self._plates = [p.scaled(mouth_px / p.mouth_px) for p in load_plates()]
         self._light = _light(rig)
 
@@ -142,7 +142,7 @@ class MouthPainter:
         return rgb
 
     def _shade(self, alpha: npt.NDArray[np.uint8], gap_px: float) -> F32:
-        """Light that reaches the inside: less near the lips, least under the upper one."""
+        """Light that reaches the inside: less near the lips, and less the less they part."""
         face_px = self._rig.face_px
         inside = cv2.distanceTransform((alpha > 100).astype(np.uint8), cv2.DIST_L2, 3)
         near = np.clip(inside / (0.035 * face_px), 0.0, 1.0)
@@ -153,7 +153,7 @@ class MouthPainter:
 
 def _light(rig: Rig) -> float:
     """How bright the portrait's light is, from the skin of its cheeks; 1 is a lit light skin."""
-    places = (rig.landmarks[[50, 280, 205, 425], :2] * rig.scale).astype(int)
+    places = (rig.landmarks[list(topo.CHEEKS), :2] * rig.scale).astype(int)
     side = rig.source.shape[0] - 1
     skin = rig.source[places[:, 1].clip(0, side), places[:, 0].clip(0, side)]
     return float(np.clip(0.45 + 0.55 * skin.max(-1).mean() / 215, 0.4, 1.05))

@@ -30,6 +30,8 @@ POSE_DRIVERS = 4
 _REACH = 0.42
 _RIDGE = 1e-3
 _MAX_SOURCE_SCALE = 1.5
+_LID_FALL, _LID_RISE = 0.97, 0.12
+"""How far a blink moves the upper and the lower lid, in openings; together they just overlap."""
 _PRESS = 0.012
 """How far the lips may press into each other, in face widths."""
 
@@ -97,7 +99,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> F64:
 
 
 def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
-    """Makes an avatar ready; takes about half a second at 512 px."""
+    """Makes an avatar ready; takes about a second at 512 px."""
     native = avatar.portrait.shape[0]
     scale = float(np.clip(native / size_px, 1.0, _MAX_SOURCE_SCALE))
     side = round(size_px * scale)
@@ -150,13 +152,13 @@ def _expression_modes(points: F64, face: FaceModel, face_px: float) -> F64:
     for eye in range(2):
         upper, lower = topo.UPPER_LIDS[eye], topo.LOWER_LIDS[eye]
         opening = points[lower, :2] - points[upper, :2]
-        blinks[eye, upper] = 0.97 * opening
-        blinks[eye, lower] = -0.12 * opening
+        blinks[eye, upper] = _LID_FALL * opening
+        blinks[eye, lower] = -_LID_RISE * opening
         folds = topo.LID_FOLDS[eye]
         lid, fall = _row(points, upper, folds, opening[:, 1])
         brow_y, _ = _row(points, topo.BROW_RIMS[eye], folds)
         share = np.clip((points[folds, 1] - brow_y) / np.maximum(lid - brow_y, 1.0), 0, 1)
-        blinks[eye, folds, 1] = 0.97 * fall * share
+        blinks[eye, folds, 1] = _LID_FALL * fall * share
     brow = np.zeros((1, len(points), 2))
     brow[0, topo.BROWS, 1] = -face_px
     return np.concatenate([lips, blinks, brow])
