@@ -37,8 +37,8 @@ AXES: dict[str, Wander] = {
     "y": Wander(0.007, 0.018, 2.8, 1.2, 0.40),
     "scale": Wander(0.004, 0.010, 4.0, 2.2, 0.25),
 }
-"""Towards the spread measured on real speakers (models/weights/liveliness.json), from below: the body
-stays still, and the warp is good to about 12 degrees."""
+"""Towards the spread measured on real speakers (models/weights/liveliness.json), from below: the
+body stays still, and the warp is good to about 12 degrees."""
 _LIMIT = 2.2
 """Targets are cut at this many spreads: a head never turns far enough to tear the warp."""
 _NOD = radians(1.8)
