@@ -283,7 +283,8 @@ def _loss_rows(seen: Seen) -> Rows:
     hidden = int(audio["concealedSamples"]) - int(audio["silentConcealedSamples"])
     return {
         "sound made up by the browser, percent": {"value": 100 * hidden / total},
-        "sound dropped by the server, ms": {"value": seen.figures.get("mic_late_ms", 0)},
+        "microphone sound lost on the way, ms": {"value": seen.figures.get("mic_lost_ms")},
+        "microphone sound that came too late, ms": {"value": seen.figures.get("mic_late_ms")},
         "packets of the picture lost": {"value": int(seen.counters["video"]["packetsLost"])},
     }
 

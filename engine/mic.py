@@ -14,6 +14,10 @@ _DRIFT = 0.0005
 """How fast the expected arrival may slip later, seconds a second: above any clock's error."""
 _JUDGE_LATE_S = 0.2
 _BURST = 1.2
+_LONGEST_PATIENCE_S = 0.2
+_MARGIN_S = 0.02
+_CALM = 0.002
+"""How fast patience that lateness has raised wears off, seconds a second."""
 
 
 class MicClock:
@@ -22,13 +26,15 @@ class MicClock:
     Lost packets are concealed, and time without packets is filled with silence by the wall clock
     once they are `patience_ms` overdue. Packets that come after their time was filled are
     dropped, and so is what would make the sound run ahead of the wall clock, so that a network
-    hiccup leaves no delay behind. Packets that keep coming late at their normal pace (a slower
-    path, a clock that stood still) are taken up again after 200 ms.
+    hiccup leaves no delay behind. But where one came no more than 200 ms late, the next ones are
+    waited for as long as that one needed, and 20 ms more; this wears off by 2 ms a second.
+    Packets that keep coming late at their normal pace (a slower path, a clock that stood still)
+    are taken up again after 200 ms.
 
     Args:
         now_s: wall clock in seconds, monotonic, as in every other call.
         ahead_ms: silence given at once by the first `fill`, for the first picture.
-        patience_ms: how long an overdue packet is waited for.
+        patience_ms: how long an overdue packet is waited for, as long as none came late.
 
     Attributes:
         lost, filled, late: samples concealed, filled by the clock, and dropped as too late.
@@ -43,7 +49,8 @@ class MicClock:
         self.anchors = 0
         self.overdue = False
         self._origin_s = now_s - ahead_ms / 1000.0
-        self._patience = int(patience_ms * _MS)
+        self._least_patience_s = patience_ms / 1000.0
+        self._raised = (self._least_patience_s, now_s)
         self._next = 0
         self._offset: int | None = None
         self._earliest_s = self._origin_s
@@ -75,6 +82,7 @@ class MicClock:
             self._anchor(pcm, now_s)
         self._hold_back(pcm, now_s)
         start = pcm.pts + self._offset
+        self._learn_lateness(now_s - self.arrival_s(start + count), now_s)
         if start + count <= self._next:
             self.late += count
             return None
@@ -92,8 +100,8 @@ class MicClock:
 
     def fill(self, now_s: float) -> Pcm | None:
         """Gives silence for time that has passed without sound, if there is any."""
-        patience = 0 if self._offset is None else self._patience
-        missing = int((now_s - self._origin_s) * SAMPLE_RATE_HZ) - patience - self._next
+        patience_s = 0.0 if self._offset is None else self._patience_s(now_s)
+        missing = int((now_s - patience_s - self._origin_s) * SAMPLE_RATE_HZ) - self._next
         if missing <= 0:
             return None
         if missing > _LONGEST_GAP:
@@ -130,6 +138,16 @@ class MicClock:
         origin_s = now_s - (pcm.end + self._offset) / SAMPLE_RATE_HZ
         if origin_s < self._earliest_s:
             self._offset -= round((self._earliest_s - origin_s) * SAMPLE_RATE_HZ)
+
+    def _patience_s(self, now_s: float) -> float:
+        raised_s, at_s = self._raised
+        return max(self._least_patience_s, raised_s - _CALM * (now_s - at_s))
+
+    def _learn_lateness(self, late_s: float, now_s: float) -> None:
+        """Raises patience to what a packet needs; one that is very late teaches nothing."""
+        wanted_s = late_s + _MARGIN_S
+        if late_s <= _LONGEST_PATIENCE_S and wanted_s > self._patience_s(now_s):
+            self._raised = (wanted_s, now_s)
 
     def _steady(self, pcm: Pcm, now_s: float) -> bool:
         """Whether packets have come late for a while at the pace of time, not in a burst."""

@@ -68,7 +68,7 @@ def descriptors():
 async def delay_is_at_most(caller, limit_ms):
     """Asks again for some seconds: a busy machine delays for a while, the fault for good."""
     delays_ms = []
-    for _ in range(4):
+    for _ in range(2):
         caller.sound.clear()
         await caller.spoken(caller.microphone.number + 250)
         delays_ms.append(await delay_of(caller))
@@ -95,9 +95,9 @@ async def test_a_caller_sees_pictures_and_hears_its_speech(speech, codec):
         await caller.seen(75)
         seen = numbers(caller)
         assert seen == sorted(seen)
-        assert len(seen) > 0.5 * (seen[-1] - seen[0])
+        assert len(seen) > 0.9 * (seen[-1] - seen[0])
         span_s = caller.pictures[-1][0] - caller.pictures[0][0]
-        assert 20 < (seen[-1] - seen[0]) / span_s < 30
+        assert 23 < (seen[-1] - seen[0]) / span_s < 27
         assert sound_is_whole(caller)
         assert 5 < await delay_of(caller) < 400
         assert (await caller.figures())["codec"] == codec.lower()
@@ -107,7 +107,7 @@ async def test_a_caller_sees_pictures_and_hears_its_speech(speech, codec):
 def sound_is_whole(caller):
     """All but what loopback itself loses on a machine too busy to read its sockets."""
     pts = [pts for _, pts, _ in caller.sound]
-    return len(pts) * 960 > 0.97 * (pts[-1] - pts[0])
+    return len(pts) * 960 > 0.99 * (pts[-1] - pts[0])
 
 
 async def test_the_first_picture_comes_before_any_sound(speech):
@@ -164,7 +164,7 @@ async def test_three_percent_loss_both_ways_stalls_nothing(speech):
         await caller.seen(150)
         gaps_s = np.diff([at for at, _ in caller.pictures])
         assert len(lost) > 5
-        assert np.percentile(gaps_s, 95) < 0.3
+        assert gaps_s.max() < 0.3
         sent_ms = [pts / 48 for _, pts, _ in caller.sound]
         assert len(sent_ms) * 20 > 0.93 * (sent_ms[-1] - sent_ms[0])
 
