@@ -216,6 +216,7 @@ class Peer:
         Raises:
             SignallingError: the offer cannot be answered; the message says why.
         """
+        offer = transport_mends.open_bundled(offer)
         video = _check_offer(offer)
         connection = self._connection
         try:

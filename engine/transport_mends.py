@@ -7,6 +7,7 @@ other users of aiortc in the process see the library as it is. Each mend touches
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -178,6 +179,21 @@ def offer_playout_delay(
         transceiver._headerExtensions = [*transceiver._headerExtensions, wanted[0]]
         setattr(transceiver.sender, _SENDER_EXTENSIONS, _PlayoutDelayMap())
     return bool(wanted)
+
+
+def open_bundled(sdp: str) -> str:
+    """Gives sections that share the first one's port a port of their own, if only in name.
+
+    Firefox offers them as `m=video 0` with `a=bundle-only` (RFC 8843, 6), which aiortc does not
+    know; without that line port 0 means that a section is refused.
+    """
+    sections = re.split(r"(?m)^(?=m=)", sdp)
+    return "".join(
+        re.sub(r"^(m=\w+) 0 ", r"\1 9 ", section)
+        if re.search(r"(?m)^a=bundle-only\r?$", section)
+        else section
+        for section in sections
+    )
 
 
 def with_ptime(sdp: str, ptime_ms: int) -> str:

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 
@@ -51,6 +53,18 @@ async def test_playout_delay_is_accepted_where_the_browser_offers_it():
     offer = (await offer_of(*GOOD)).replace("a=mid:1", f"a=extmap:9 {uri}\r\na=mid:1")
     sdp, _ = await answer(offer)
     assert f"a=extmap:9 {uri}" in sdp
+
+
+async def test_a_section_that_shares_a_port_is_answered_and_a_refused_one_is_not():
+    offer = await offer_of(*GOOD)
+    line = next(line for line in offer.split("\r\n") if line.startswith("m=video"))
+    kind, _, rest = line.split(" ", 2)
+    firefox = offer.replace(line, f"{kind} 0 {rest}\r\na=bundle-only")
+    sdp, codec = await answer(firefox)
+    assert codec == "vp8"
+    assert re.search(r"m=video [1-9]", sdp)
+    with pytest.raises(SignallingError, match="no video sections"):
+        await answer(offer.replace(line, f"{kind} 0 {rest}"))
 
 
 async def test_the_order_of_the_offer_decides_the_codec():
