@@ -19,6 +19,7 @@ from engine.frames import Motion
 from kernels.guide import lattice
 from models import topology as topo
 from models.facemodel import FaceModel
+from models.measures import rotation
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -71,7 +72,7 @@ class Rig:
         if motion.lip_code.shape != self.opening.shape:
             raise ValueError(f"lip code is {motion.lip_code.shape}, expected {self.opening.shape}")
         pose = motion.pose
-        turn = rotation(pose.yaw, pose.pitch, pose.roll)[:2] * pose.scale
+        turn = rotation(np.array((pose.yaw, pose.pitch, pose.roll)))[:2] * pose.scale
         rest = np.eye(2, 3)
         shift = np.array([[pose.x], [pose.y]]) * self.face_px
         values = np.concatenate([self._shut(motion.lip_code), motion.blink, [motion.brow]])
@@ -85,17 +86,6 @@ class Rig:
         if lacking <= 0:
             return code
         return code + self.opening * (lacking / float(self.opening @ self.opening))
-
-
-def rotation(yaw: float, pitch: float, roll: float) -> F64:
-    """Rotation matrix (3, 3) of radians, x right, y down, z away: roll after yaw after pitch."""
-    cy, sy = np.cos(yaw), np.sin(yaw)
-    cp, sp = np.cos(pitch), np.sin(pitch)
-    cr, sr = np.cos(roll), np.sin(roll)
-    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
-    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return np.asarray(about_z @ about_y @ about_x)
 
 
 def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from models import measures
 from models.facemodel import INNER_LOWER, INNER_UPPER
 from models.topology import FACE_SIDES, LANDMARKS
 
@@ -29,8 +30,7 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 LEFT, RIGHT = FACE_SIDES
-MIDDLE = slice(3, 6)
-"""The three middle pairs, whose mean gap is called the opening."""
+align, opening = measures.align, measures.inner_gap
 SHUT = 0.006
 """Below this opening, in face widths, a mouth counts as shut."""
 SEED_STABLE = np.array([10, 67, 109, 297, 338, 151, 9, 8, 168, 6, 197, 33, 133, 263, 362, 127, 356])
@@ -79,26 +79,6 @@ def mirror_map(obj: Path) -> I64:
     if not np.array_equal(out[out], np.arange(LANDMARKS)):
         raise ValueError(f"{obj}: the mesh of {len(mesh)} vertices is not symmetric")
     return out
-
-
-def align(points: F64, target: F64, index: I64) -> F64:
-    """Lays faces (T, 478, 3) over a target (478, 3) by the best similarity on `index`."""
-    src, dst = points[:, index], target[index]
-    src_mean, dst_mean = src.mean(1, keepdims=True), dst.mean(0)
-    src0, dst0 = src - src_mean, dst - dst_mean
-    u, s, vt = np.linalg.svd(np.einsum("nj,tnk->tjk", dst0, src0))
-    sign = np.ones_like(s)
-    sign[:, 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
-    rotation = np.einsum("tij,tj,tjk->tik", u, sign, vt)
-    scale = (s * sign).sum(1) / (src0**2).sum((1, 2))
-    moved = np.einsum("tij,tnj->tni", rotation, points - src_mean)
-    return np.asarray(scale[:, None, None] * moved + dst_mean)
-
-
-def opening(points: F64) -> F64:
-    """(T,) mean vertical gap of the three middle inner-lip pairs."""
-    upper, lower = INNER_UPPER[MIDDLE], INNER_LOWER[MIDDLE]
-    return np.asarray((points[:, lower, 1] - points[:, upper, 1]).mean(1))
 
 
 def upright(face: F64) -> F64:

@@ -5,7 +5,7 @@ from engine.composite import CompositeStage
 from engine.frames import Motion, Pose
 from engine.mouth import MouthPainter
 from engine.render import Guided, RenderStage
-from engine.rig import Rig, build, rotation
+from engine.rig import Rig, build
 from models import facemodel
 from models import topology as topo
 from tests.engine.faces import plain_avatar
@@ -92,9 +92,3 @@ def test_face_half_off_the_picture_still_draws(rig: Rig) -> None:
 def test_lip_code_of_another_length_is_refused(rig: Rig) -> None:
     with pytest.raises(ValueError, match=r"lip code is \(3,\), expected"):
         guide(rig, Motion(0, np.zeros(3, np.float32)))
-
-
-def test_rotation_is_a_rotation() -> None:
-    turn = rotation(0.3, -0.2, 0.1)
-    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
-    assert np.linalg.det(turn) == pytest.approx(1)
