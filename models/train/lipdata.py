@@ -2,6 +2,7 @@
 
 import math
 import wave
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy.typing as npt
 
 from kernels import logmel
 from models import facemodel
-from models.train import face
+from models.data import clips as clip_table
+from models.data import tensors
 
 F32 = npt.NDArray[np.float32]
 FPS = 25
@@ -40,29 +42,15 @@ class Clip:
 
 
 def codes(labels: Path) -> dict[str, tuple[str, F32, npt.NDArray[np.bool_], F32 | None]]:
-    """Speaker, codes, valid and sound of every labelled clip; codes are kept beside the labels."""
-    kept = labels / "codes.npz"
-    model = facemodel.load()
-    tracks = list(face.load_tracks(labels / "train"))
-    stamp = str(model.basis.sum(dtype=np.float64))
-    table: dict[str, F32] = {}
-    if kept.exists():
-        with np.load(kept) as data:
-            if str(data["stamp"]) == stamp:
-                table = {t.name: data[t.name] for t in tracks}
-    if not table:
-        neutral = model.neutral.astype(np.float64)
-        moves, _ = face.displacements(
-            tracks, neutral, model.stable.astype(np.int64), model.mirror.astype(np.int64)
-        )
-        share = face.falloff(neutral)[:, None]
-        table = {n: model.encode((d * share).astype(np.float32)) for n, d in moves.items()}
-        np.savez_compressed(kept, stamp=np.array(stamp), **table)  # type: ignore[arg-type]
+    """Speaker, codes, valid and sound of every labelled clip, made on the first call."""
+    tensors.ensure(labels)
     out = {}
-    for t in tracks:
-        pcm = None if t.pcm is None else t.pcm.astype(np.float32) / 32768.0
-        out[t.name] = (t.speaker, table[t.name], t.valid, pcm)
-    return out
+    for speaker, paths in tensors.by_speaker(labels).items():
+        for path in paths:
+            clip = tensors.read(labels, path.name.removesuffix(".npz"))
+            pcm = None if clip.pcm is None else clip.sound
+            out[clip.name] = (speaker, clip.code, clip.valid, pcm)
+    return dict(sorted(out.items()))
 
 
 OFFSET_FRAMES: dict[str, float] = {
@@ -84,8 +72,40 @@ OFFSET_FRAMES: dict[str, float] = {
     "obama__crop256_47s.mov": 5.6,
     "obama__crop450_20s.mp4": 5.5,
 }
-"""Pictures by which the video of a clip runs ahead of its sound (at 25 fps), taken back here.
-Measured against networks trained without the clip; GRID, recorded for the purpose, is the zero."""
+"""Pictures by which the video of a clip runs ahead of its sound (at 25 fps), for our own footage
+where no clips.json stands beside its labels. Measured by hand against networks trained without
+the clip; GRID, recorded for the purpose, is the zero."""
+
+
+SMALL = 0.1
+"""An offset of fewer pictures is nothing that could be seen or measured."""
+
+
+def offsets(labels: Path) -> dict[str, float]:
+    """Pictures by which each clip's sound comes late, from LABELS/clips.json; a clip that is not
+    there has none."""
+    table = clip_table.read(labels)
+    if table is None:
+        return dict(OFFSET_FRAMES)
+    return {name: record.offset for name, record in table.clips.items()}
+
+
+def begins(offset: float) -> int:
+    """Sample of a clip's own sound at which it begins once `offset` is taken back (`aligned`)."""
+    shift = round(offset * CHUNK) if abs(offset) >= SMALL else 0
+    return math.ceil(max(0, -shift) / CHUNK) * CHUNK + shift
+
+
+def aligned(pcm: F32, count: int, offset: float) -> tuple[F32, int, int]:
+    """A clip's sound with its lateness of `offset` pictures taken back; under SMALL it stays.
+
+    Returns:
+        sound (N * 640,), and the first and last + 1 of the `count` pictures that it belongs to.
+    """
+    shift = round(offset * CHUNK) if abs(offset) >= SMALL else 0
+    first, last = math.ceil(max(0, -shift) / CHUNK), count - math.ceil(max(0, shift) / CHUNK)
+    start = begins(offset)
+    return pcm[start : start + max(0, last - first) * CHUNK], first, max(first, last)
 
 
 def quiet(pcm: F32) -> npt.NDArray[np.bool_]:
@@ -96,24 +116,33 @@ def quiet(pcm: F32) -> npt.NDArray[np.bool_]:
     return np.asarray(np.convolve(loud, np.ones(11), "same")[: len(loud)] == 0)
 
 
+def _fit(labels: Path) -> Callable[[str, bool], bool]:
+    """Whether a clip, by name, is fit for lips, or (silent) for a mouth that does not speak."""
+    table = clip_table.read(labels)
+    if table is None:
+        return lambda name, silent: silent or "idle" not in name
+    records = table.clips
+    return lambda name, silent: (
+        name in records and (records[name].head if silent else records[name].kept)
+    )
+
+
 def load_clips(labels: Path, silent: bool = False) -> list[Clip]:
-    """Clips with sound (or, with `silent`, those without), offsets corrected.
+    """Clips with sound (or, with `silent`, those without) that clips.json keeps, offsets corrected.
 
     GRID's pauses are kept, for the mouth is shut in them; other speakers leave theirs ajar.
     """
-    model = facemodel.load()
+    model, late, fit = facemodel.load(), offsets(labels), _fit(labels)
     clips: list[Clip] = []
     for name, (speaker, code, valid, pcm) in codes(labels).items():
-        if (pcm is None) != silent or (not silent and "idle" in name):
-            continue  # the idle clips' sound is not that of their lips
-        shift = OFFSET_FRAMES.get(name, 0.0)
-        count = len(code) - math.ceil(shift)
+        if (pcm is None) != silent or not fit(name, silent):
+            continue
         sound = np.zeros(len(code) * CHUNK, np.float32) if pcm is None else pcm
-        late = sound[round(shift * CHUNK) :][: count * CHUNK]
-        talks = valid[:count]
+        sound, first, last = aligned(sound, len(code), late.get(name, 0.0))
+        talks = valid[first:last]
         if not silent and not name.startswith("grid"):
-            talks = talks & ~quiet(late)
-        clips.append(Clip(name, speaker, code[:count], talks, late))
+            talks = talks & ~quiet(sound)
+        clips.append(Clip(name, speaker, code[first:last], talks, sound))
     rms: dict[str, float] = {}
     for speaker in {c.speaker for c in clips}:
         gap = np.concatenate([c.code @ model.opening for c in clips if c.speaker == speaker])

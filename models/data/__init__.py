@@ -1,0 +1,1 @@
+"""From a folder of talking videos to training tensors; `python -m models.data` is the command."""
