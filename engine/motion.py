@@ -1,51 +1,77 @@
-"""Motion stage: lips from the sound, and a head and eyes that live by themselves, seeded.
+"""Motion stage: a head and lids that live by themselves, drawn by a network, seeded.
 
-The head follows critically damped springs towards targets that are drawn anew now and then, sooner
-and wider while there is speech; loud syllables add small nods and raise the brows. The eyes stay on
-the viewer while the head turns, with small glances. Blinks come at random, never two in a row
-without a pause.
+A transformer VAE (`models.nets.motion`) turns what is heard, a style and Gaussian latents into
+head pose and the chance that a blink begins. The latents are stationary, and the network sees the
+last seconds alone and never its own output, so minute 600 moves as minute 1. Only small things
+are made by hand: the eyes stay on the viewer while the head turns, with small glances, and loud
+syllables raise the brows.
 """
 
-from dataclasses import dataclass
-from math import exp, radians
+from dataclasses import astuple, dataclass
+from math import exp, radians, tanh
 
 import numpy as np
 import numpy.typing as npt
 
+from engine import backends
 from engine.config import EngineConfig
+from engine.errors import ConfigError
 from engine.frames import FRAME_MS, AudioFrame, Motion, Pose
+from models import weights
+from models.activity import Activity
+from models.latents import HOLD, MEMORIES_S, Latents
 
+F32 = npt.NDArray[np.float32]
+Angles = tuple[float, float, float]
+
+WEIGHTS = "motion.onnx"
 _DT_S = FRAME_MS / 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Wander:
-    """How one axis of the head moves: spread of its targets, pause between them, and its pace."""
-
-    idle: float
-    speaking: float
-    idle_pause_s: float
-    speaking_pause_s: float
-    pace_hz: float
-
-
-AXES: dict[str, Wander] = {
-    "yaw": Wander(radians(1.3), radians(4.4), 2.6, 0.9, 0.62),
-    "pitch": Wander(radians(1.1), radians(3.4), 2.2, 0.7, 0.70),
-    "roll": Wander(radians(0.7), radians(2.8), 3.0, 1.1, 0.55),
-    "x": Wander(0.010, 0.032, 3.2, 1.4, 0.40),
-    "y": Wander(0.007, 0.018, 2.8, 1.2, 0.40),
-    "scale": Wander(0.004, 0.010, 4.0, 2.2, 0.25),
-}
-"""Towards the spread measured on real speakers (models/weights/liveliness.json), from below: the
-body stays still, and the warp is good to about 12 degrees."""
-_LIMIT = 2.2
-"""Targets are cut at this many spreads: a head never turns far enough to tear the warp."""
-_NOD = radians(1.8)
+_FREE, _LIMIT = radians(8.0), radians(12.0)
+"""Angles pass unchanged up to the first and never reach the second: the warp is good to it."""
+_JUMP = radians(4.0)
+"""A head never turns further than this in a picture; the footage's largest step is 4.3 degrees."""
+_BODY = (0.5, 0.5, 0.7)
+"""Share of the trained x, y and log size that is shown: the picture's body stays where it is."""
+_SETTLE_S = 1.5
+"""A talk starts in the portrait's own pose and is on its way after this time."""
 _BROW = 0.014
 _STEADY_GAZE = 0.40
 """Turn of the eyes in eye widths a radian of the head, opposite: an eyeball of 12 mm radius in a
 30 mm opening."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Character of a head's motion: natural logarithms against the footage's mean, -1.2 to 1.2.
+
+    Attributes:
+        amplitude: of the angles.
+        pace: speed at the same amplitude.
+        nodding: nods against turns.
+        blinking: how often.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    amplitude: float = 0.0
+    pace: float = 0.0
+    nodding: float = 0.0
+    blinking: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("amplitude", "pace", "nodding", "blinking"):
+            value = getattr(self, name)
+            if not -1.2 <= value <= 1.2:
+                raise ConfigError(f"{name} of a style is {value}, expected -1.2 to 1.2")
+
+
+STYLES: dict[str, Style] = {
+    "even": Style(),
+    "calm": Style(amplitude=-0.5, pace=-0.15, blinking=-0.2),
+    "lively": Style(amplitude=0.25, pace=0.15),
+}
+"""By name; `even` is the usual one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +117,39 @@ class Spring:
 
 
 class MotionStage:
-    """Audio frames in, motion out, one for one."""
+    """Audio frames in, motion out, one for one.
 
-    def __init__(self, config: EngineConfig) -> None:
+    Args:
+        config: `seed` draws the motion, `liveliness` scales the head's.
+        style: a name in STYLES, or one's own.
+
+    Raises:
+        ConfigError: no such style.
+        BackendError: the configured backend cannot run.
+    """
+
+    def __init__(self, config: EngineConfig, style: str | Style = "even") -> None:
+        if isinstance(style, str):
+            if style not in STYLES:
+                raise ConfigError(f"style {style!r} is unknown, expected one of {sorted(STYLES)}")
+            style = STYLES[style]
         self._config = config
+        self._style = np.array([astuple(style)], np.float32)
+        self._network = backends.load(config.backend, weights.path(WEIGHTS))
         self.reset()
 
     def reset(self) -> None:
         """Starts anew: the same seed moves the head the same way."""
-        streams = np.random.SeedSequence(self._config.seed).spawn(len(AXES) + 2)
+        streams = np.random.SeedSequence(self._config.seed).spawn(3)
         dice = [np.random.default_rng(stream) for stream in streams]
-        self._axes = {name: _Axis(wander, dice[i]) for i, (name, wander) in enumerate(AXES.items())}
-        self._blinks = _Blinks(dice[-2])
-        self._glances = _Glances(dice[-1])
+        self._latents = Latents(MEMORIES_S, HOLD, dice[0])
+        self._blinks = _Blinks(dice[1])
+        self._glances = _Glances(dice[2])
+        self._activity = Activity()
+        self._cache = np.zeros(self._network.inputs["cache"], np.float32)
+        self._angles = (0.0, 0.0, 0.0)
+        self._settled = Spring(1 / _SETTLE_S)
         self._speech = Spring(0.9)
-        self._nod = Spring(1.6)
         self._brow = Spring(1.2)
         self._loud = 0.0
 
@@ -115,67 +159,74 @@ class MotionStage:
 
     def push(self, frame: AudioFrame) -> list[Motion]:
         """One audio frame gives one motion."""
-        speech = self._speech.step(frame.voice)
+        found = self._network.run(
+            {
+                "heard": self._activity.step(frame.voice, frame.energy)[None],
+                "style": self._style,
+                "noise": self._latents.step(),
+                "since_s": np.array([[self._blinks.since_s]], np.float32),
+                "cache": self._cache,
+            }
+        )
+        self._cache = found["next_cache"]
+        blink = self._blinks.step(float(found["blink"][0, 0]))
+        lively = self._config.liveliness * self._settled.step(1.0)
+        self._angles = _follow(self._angles, lively * found["pose"][0, :3])
+        pose = _pose(self._angles, found["pose"][0, 3:], lively)
         accent = max(frame.energy - self._loud, 0.0) * frame.voice
         self._loud += 0.12 * (frame.energy - self._loud)
-        lively = self._config.liveliness
-        turn = {name: axis.step(speech) * lively for name, axis in self._axes.items()}
-        turn["pitch"] += lively * _NOD * self._nod.step(3.0 * accent)
-        turn["scale"] += 1.0
-        pose = Pose(**turn)
-        glance = self._glances.step(speech)
+        glance = self._glances.step(self._speech.step(frame.voice))
         gaze = (
             glance[0] * lively - _STEADY_GAZE * pose.yaw,
             glance[1] * lively - _STEADY_GAZE * pose.pitch,
         )
         brow = lively * _BROW * min(self._brow.step(2.5 * accent), 1.0)
-        blink = self._blinks.step(frame.index, speech)
         return [Motion(frame.index, frame.lip_code, pose, blink, gaze, brow)]
 
 
-class _Axis:
-    def __init__(self, wander: Wander, dice: np.random.Generator) -> None:
-        self._wander = wander
-        self._dice = dice
-        self._target = 0.0
-        self._pause_s = 0.0
-        self._spring = Spring(wander.pace_hz)
-        self._smooth = Spring(1.5)
+def _follow(shown: Angles, wanted: npt.NDArray[np.floating]) -> Angles:
+    """The next angles to show: those wanted, within _LIMIT and a step of _JUMP."""
+    goals = (_bounded(float(a)) for a in wanted)
+    yaw, pitch, roll = (
+        a + _JUMP * tanh((g - a) / _JUMP) for a, g in zip(shown, goals, strict=True)
+    )
+    return yaw, pitch, roll
 
-    def step(self, speech: float) -> float:
-        wander = self._wander
-        self._pause_s -= _DT_S
-        if self._pause_s <= 0:
-            mean_s = _mix(wander.idle_pause_s, wander.speaking_pause_s, speech)
-            self._pause_s = mean_s * self._dice.uniform(0.4, 1.6)
-            self._target = float(np.clip(self._dice.standard_normal(), -_LIMIT, _LIMIT))
-        spread = _mix(wander.idle, wander.speaking, speech)
-        # A second spring takes away the kink in speed where the target jumps.
-        return self._smooth.step(self._spring.step(self._target * spread))
+
+def _pose(angles: Angles, moved: F32, lively: float) -> Pose:
+    x, y, size = (lively * share * float(a) for share, a in zip(_BODY, moved, strict=True))
+    return Pose(*angles, x, y, exp(size))
+
+
+def _bounded(angle: float) -> float:
+    beyond = abs(angle) - _FREE
+    if beyond <= 0:
+        return angle
+    room = _LIMIT - _FREE
+    return (1 if angle > 0 else -1) * (_FREE + room * tanh(beyond / room))
 
 
 class _Blinks:
+    """Begins a blink by the network's chance, and closes both lids along a `BlinkShape`."""
+
     def __init__(self, dice: np.random.Generator) -> None:
         self._dice = dice
-        self._at_s = self._pause()
-        self._shape = self._next_shape()
+        self._shape = BlinkShape()
         self._lag_s = 0.0
+        self.since_s = 1.0
 
-    def step(self, index: int, speech: float) -> tuple[float, float]:
-        now_s = index * _DT_S
-        if now_s > self._at_s + self._shape.length_s + 0.05:
-            self._at_s = now_s + self._pause() * _mix(1.1, 0.9, speech)
-            self._shape = self._next_shape()
+    def step(self, chance: float) -> tuple[float, float]:
+        """Chance that a blink begins in this picture -> closure of both lids."""
+        # One throw a picture, whether it counts or not, so that a seed means the same everywhere.
+        begins = self._dice.random() < chance
+        if begins and self.since_s > self._shape.length_s + _DT_S:
+            pace = self._dice.uniform(0.85, 1.12)
+            self._shape = BlinkShape(0.08 * pace, 0.03 * pace, 0.15 * pace)
             self._lag_s = self._dice.uniform(-0.006, 0.006)
-        since_s = now_s - self._at_s
-        return self._shape.closure(since_s), self._shape.closure(since_s - self._lag_s)
-
-    def _pause(self) -> float:
-        return float(np.clip(0.9 + self._dice.gamma(2.2, 1.05), 0.9, 8.0))
-
-    def _next_shape(self) -> BlinkShape:
-        pace = self._dice.uniform(0.85, 1.12)
-        return BlinkShape(0.08 * pace, 0.03 * pace, 0.15 * pace)
+            self.since_s = 0.0
+        closed = self._shape.closure(self.since_s), self._shape.closure(self.since_s - self._lag_s)
+        self.since_s += _DT_S
+        return closed
 
 
 class _Glances:

@@ -15,68 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels import logmel
-from models import facemodel
+from models import measures
 from models.train import face
 
 F64 = npt.NDArray[np.float64]
-FPS = 25
-EYES = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380))
-BLINK_DEPTH = 0.6
-"""An eye counts as shut below this share of the clip's usual aspect ratio."""
+FPS = measures.FPS
 
 
 def poses(points: F64) -> F64:
-    """(T, 6) yaw, pitch, roll in radians, x, y in face widths, log scale; about the clip's mean."""
-    model = facemodel.load()
-    target = model.neutral.astype(np.float64)[model.stable]
-    source = points[:, model.stable]
-    centre = source.mean(1, keepdims=True)
-    a, b = source - centre, target - target.mean(0)
-    u, s, vt = np.linalg.svd(np.einsum("tnj,nk->tjk", a, b))
-    sign = np.ones_like(s)
-    sign[:, 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
-    r = np.einsum("tij,tj,tjk->tik", u, sign, vt)
-    scale = (s * sign).sum(1) / (b**2).sum()
-    yaw = np.arctan2(r[:, 0, 2], r[:, 2, 2])
-    pitch = -np.arcsin(np.clip(r[:, 1, 2], -1, 1))
-    roll = np.arctan2(r[:, 1, 0], r[:, 1, 1])
-    shift = centre[:, 0, :2] / scale.mean()
-    out = np.column_stack([yaw, pitch, roll, shift, np.log(scale)])
-    return np.asarray(out - out.mean(0))
-
-
-def smooth(x: F64) -> F64:
-    """Mean over three pictures."""
-    return np.asarray((x[:-2] + x[1:-1] + x[2:]) / 3)
-
-
-def eye_ratio(points: F64) -> F64:
-    """(T,) mean aspect ratio of the two eyes."""
-
-    def one(i: tuple[int, ...]) -> F64:
-        p = points[:, list(i), :2]
-        tall = np.linalg.norm(p[:, 1] - p[:, 5], axis=1) + np.linalg.norm(p[:, 2] - p[:, 4], axis=1)
-        return np.asarray(tall / (2 * np.linalg.norm(p[:, 0] - p[:, 3], axis=1)))
-
-    return np.asarray((one(EYES[0]) + one(EYES[1])) / 2)
-
-
-def blinks(ratio: F64) -> list[tuple[int, int]]:
-    """(first, last + 1) pictures of each blink, widened to where the lid starts and ends."""
-    usual = np.quantile(ratio, 0.7)
-    shut = ratio < BLINK_DEPTH * usual
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], shut.astype(int), [0]])))
-    found: list[tuple[int, int]] = []
-    for first, last in zip(edges[::2], edges[1::2], strict=True):
-        while first > 0 and ratio[first - 1] < 0.9 * usual:
-            first -= 1
-        while last < len(ratio) and ratio[last] < 0.9 * usual:
-            last += 1
-        if found and first <= found[-1][1]:
-            found[-1] = (found[-1][0], last)
-        else:
-            found.append((first, last))
-    return [(a, b) for a, b in found if b - a <= 15]
+    """(T, 6) yaw, pitch, roll in radians, x, y in face widths, log size; about the clip's mean."""
+    pose = measures.pose(points)
+    return np.asarray(pose - pose.mean(0))
 
 
 def voiced(pcm: npt.NDArray[np.int16] | None, count: int) -> npt.NDArray[np.bool_]:
@@ -123,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
             continue  # one man reading three-second lines in a booth would drown the others
         points = track.landmarks.astype(np.float64)
         pose = poses(points)
-        speed = np.diff(smooth(pose), axis=0) * FPS
+        speed = np.diff(measures.smooth(pose), axis=0) * FPS
         idle = "idle" in track.name
         talk = voiced(track.pcm, count)
         for key, use in (("speaking", talk), ("silent", ~talk)):
@@ -133,8 +82,8 @@ def main(argv: list[str] | None = None) -> None:
             rows[key].append(pose[use])
             speeds[key].append(speed[use[2:-1]])
         if count >= 250:
-            ratio = eye_ratio(points)
-            found = blinks(ratio)
+            ratio = measures.eye_aspect(points).mean(1)
+            found = measures.blinks(ratio)
             lengths += [b - a for a, b in found]
             starts = [a for a, _ in found]
             gaps += list(np.diff(starts))

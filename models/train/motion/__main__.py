@@ -1,0 +1,5 @@
+"""`python -m models.train.motion`; see the package."""
+
+from models.train.motion import main
+
+main()
