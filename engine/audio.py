@@ -1,6 +1,7 @@
 """The audio stage: sound -> what the lips, the voice and its loudness are at each picture."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,7 @@ import numpy.typing as npt
 from engine import backends
 from engine.config import EngineConfig
 from engine.errors import ConfigError
-from engine.frames import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Pcm
+from engine.frames import EMBEDDING, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Pcm
 from engine.gate import VoiceGate
 from kernels.logmel import BANDS, SILENCE, LogMel
 from kernels.resample import Decimator
@@ -28,9 +29,9 @@ _QUIET_DB, _LOUD_DB = -50.0, -15.0
 
 
 @lru_cache(maxsize=8)
-def _rested(backend: str, name: str) -> F32:
+def _rested(backend: str, path: Path) -> F32:
     """(1, S) the network's state after a second of silence."""
-    network = backends.load(backend, weights.path(name))
+    network = backends.load(backend, path)
     state = np.zeros((1, network.inputs["state"][1]), np.float32)
     mel = np.tile(SILENCE, (1, _HOPS, 1))
     for _ in range(_WARM_UP_CHUNKS):
@@ -46,6 +47,11 @@ class AudioStage:
     however it was cut. Before pts 0 all was silence; a hole in the sound is silence too, and
     sound for a time already heard is ignored.
 
+    Args:
+        config: the session's settings.
+        network: another lip network, of the same lookahead, in place of the shipped one; one
+            without an embedding gives zeros for it.
+
     Raises:
         ConfigError: no lip network is shipped for the configured lookahead.
         BackendError: the configured backend cannot run.
@@ -55,14 +61,14 @@ class AudioStage:
     _index: int
     _energy: float
 
-    def __init__(self, config: EngineConfig) -> None:
-        if config.lookahead_ms not in WEIGHTS:
+    def __init__(self, config: EngineConfig, network: Path | None = None) -> None:
+        if network is None and config.lookahead_ms not in WEIGHTS:
             raise ConfigError(
                 f"lookahead_ms is {config.lookahead_ms}, expected one of {sorted(WEIGHTS)}"
             )
-        name = WEIGHTS[config.lookahead_ms]
-        self._network = backends.load(config.backend, weights.path(name))
-        self._rested = _rested(config.backend, name)
+        path = network or weights.path(WEIGHTS[config.lookahead_ms])
+        self._network = backends.load(config.backend, path)
+        self._rested = _rested(config.backend, path)
         self._lookahead = config.lookahead_ms * SAMPLE_RATE_HZ // 1000
         self._ahead_hops = config.lookahead_ms // _HOP_MS
         self._decimator, self._logmel, self._gate = Decimator(), LogMel(), VoiceGate()
@@ -129,4 +135,11 @@ class AudioStage:
         code = np.clip(found["code"][0], -_MAX_CODE, _MAX_CODE)
         code[0] = max(0.0, code[0])
         code *= voice * voice * (3 - 2 * voice)
-        return AudioFrame(index, code.astype(np.float32), voice, self._energy * voice)
+        embedding = found["embedding"][0] if "embedding" in found else np.zeros(EMBEDDING)
+        return AudioFrame(
+            index,
+            code.astype(np.float32),
+            voice,
+            self._energy * voice,
+            embedding.astype(np.float32),
+        )

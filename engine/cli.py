@@ -9,9 +9,10 @@ from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from engine import __version__
+from engine import __version__, training
 from engine.config import EngineConfig, ServerConfig
 from engine.errors import VisavisError
+from engine.training import GUIDE, TRAININGS
 
 if TYPE_CHECKING:
     from engine.avatar import Avatar
@@ -20,6 +21,7 @@ EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 BENCHES = {
     "latency": "from the microphone to the lips in a real browser",
+    "quality": "lips, head and eyes from speech against what its speakers did",
     "render": "ms a frame a stage, with and without encoding",
     "soak": "many calls and a long one: memory, threads, drift",
 }
@@ -69,6 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("name", choices=BENCHES, help="what is measured")
     bench.add_argument("rest", nargs=argparse.REMAINDER, help="flags of that bench, see its --help")
     bench.set_defaults(run=_bench)
+    train = commands.add_parser(
+        "train",
+        help="train the networks on footage of your own (needs visavis[train])",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"{n:11} {text}" for n, (_, text) in TRAININGS.items()) + f"\n\n{GUIDE}",
+    )
+    train.add_argument("name", choices=TRAININGS, metavar="WHAT", help="what is trained, see below")
+    train.add_argument("rest", nargs=argparse.REMAINDER, help="its verb and flags, see its --help")
+    train.set_defaults(run=lambda args: training.run(args.name, args.rest))
     return parser
 
 

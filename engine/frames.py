@@ -31,6 +31,14 @@ class Pcm:
         return self.pts + len(self.samples)
 
 
+EMBEDDING = 64
+"""Length of the lip network's embedding."""
+
+
+def _nothing_heard() -> npt.NDArray[np.float32]:
+    return np.zeros(EMBEDDING, np.float32)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class AudioFrame:
     """What the audio stage says of one picture's time.
@@ -40,12 +48,15 @@ class AudioFrame:
         lip_code: (K,) float32, coefficients of the lip basis; zero is a shut mouth.
         voice: voice activity in [0, 1], smoothed.
         energy: loudness in [0, 1], for accents of the head and brows.
+        embedding: (EMBEDDING,) float32, what the lip network makes of the sound; the lips are
+            read from it.
     """
 
     index: int
     lip_code: npt.NDArray[np.float32]
     voice: float
     energy: float
+    embedding: npt.NDArray[np.float32] = field(default_factory=_nothing_heard)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,60 @@
+"""The command `visavis train`: hands over to the trainings, which need the extra `train`."""
+
+import logging
+from collections.abc import Sequence
+from importlib import import_module
+
+from engine.errors import BackendError, ConfigError
+
+TRAININGS = {
+    "data": ("models.data.command", "a folder of talking videos -> labels that all trainings read"),
+    "face": ("models.train.face", "landmark tracks -> mean face and lip basis (face.npz)"),
+    "faceshape": ("models.train.faceshape", "landmark tracks -> identity and expression modes"),
+    "expression": ("models.train.expression", "autoencoder: lip code, blink code and the rest"),
+    "speech": ("models.train.speech", "synthetic speech with exact times and lips"),
+    "align": ("models.train.align", "times of the sounds in real speech with known words"),
+    "lips": ("models.train.lips", "lip network: from sound to lip code and lip embedding"),
+    "motion": ("models.train.motion", "motion network: head pose and blinks to go with speech"),
+}
+"""What can be trained: its module, whose `main(argv)` is the command, and what it is."""
+
+GUIDE = """\
+Each training has verbs of its own: `visavis train lips --help`. A usual course, from a folder of
+talking videos (FOOTAGE) and recorded speech (WAVS) to two networks that the engine runs:
+
+  visavis train data prepare FOOTAGE LABELS
+  visavis train speech write FEATURES
+  visavis train lips prepare LABELS FEATURES --speech WAVS
+  visavis train lips hear LABELS FEATURES HEARING --preset quick
+  visavis train lips fit LABELS FEATURES HEARING RUN
+  visavis train lips evaluate LABELS RUN
+  visavis train lips export LABELS RUN lips.onnx
+  visavis train motion train LABELS MOVING --preset quick
+  visavis train motion export LABELS MOVING motion.onnx
+
+HEARING, RUN and MOVING are folders: config.json holds the settings, weights.pt the weights,
+curve.csv the losses for a spreadsheet, checkpoint.pt the place where a training that was broken
+off goes on when its command is given again. `visavis bench quality` measures what came out.
+"""
+_log = logging.getLogger(__name__)
+
+
+def run(name: str, argv: Sequence[str]) -> int:
+    """Runs one training's command line.
+
+    Raises:
+        BackendError: a package that trains is not installed.
+        ConfigError: the training refuses its input or settings.
+    """
+    try:
+        module = import_module(TRAININGS[name][0])
+        module.main(list(argv))
+    except ImportError as error:
+        raise BackendError(
+            f"`visavis train {name}` needs {error.name or error}, which is not installed: "
+            "pip install 'visavis[train]', or `make venv-train` and .venv-train/bin/visavis"
+        ) from error
+    except ValueError as error:
+        _log.info("where it was refused:", exc_info=True)
+        raise ConfigError(f"train {name}: {error}") from error
+    return 0
