@@ -7,12 +7,14 @@ has none.
 """
 
 import re
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from kernels import logmel
-from models.train import speech
+from models.train import flite, lipdata, sounds
 
 F32 = npt.NDArray[np.float32]
 I8 = npt.NDArray[np.int8]
@@ -29,8 +31,12 @@ _WORDS = (
 )
 _SENTENCES = {
     "obama__addr_00.mp4": "But here's the thing. We have the answers to these problems.",
+    "obama__addr_01.mp4": "We all know the past few years have been difficult for",
+    "obama__addr_03.mp4": "in town halls and in the places they work. We talked about their "
+    "struggles,",
     "obama__addr_04.mp4": "actually help working families get ahead.",
     "obama__addr_05.mp4": "a bad situation could become dramatically worse.",
+    "obama__addr_06.mp4": "about the progress we expect to make in each of these areas.",
     "obama__addr_07.mp4": "about the very real and very serious challenges their families face "
     "every day",
 }
@@ -46,6 +52,35 @@ def text_of(name: str) -> str | None:
         return _SENTENCES.get(name)
     code = re.split(r"[_.]", name.split("__", 1)[1].removesuffix(".mpg").removesuffix("_hires"))[-1]
     return " ".join(words[c] for words, c in zip(_WORDS, code, strict=True))
+
+
+def read_speech(folder: Path) -> list[tuple[F32, str]]:
+    """(pcm, words) of a folder laid out like LJSpeech: NAME.wav, metadata.csv of NAME|raw|words."""
+    found = []
+    for line in (folder / "metadata.csv").read_text().splitlines():
+        name, _, words = line.split("|")
+        pcm = lipdata.read_wav(folder / f"{name}.wav")
+        found.append((pcm[: len(pcm) // lipdata.CHUNK * lipdata.CHUNK], words))
+    return found
+
+
+def timed(labels: Path, name: str) -> list[tuple[str, float, float]] | None:
+    """(sound, begin_s, end_s) of a labelled clip, from LABELS/sounds.npz; None if not there.
+
+    Times are those of the clip's pictures: picture i is at i * 0.04 s.
+    """
+    with np.load(labels / "sounds.npz") as data:
+        return segments(data[name]) if name in data.files else None
+
+
+def segments(hops: I8) -> list[tuple[str, float, float]]:
+    """(sound, begin_s, end_s) of classes (N,) at each 10 ms; pauses are left out."""
+    edges = np.flatnonzero(np.diff(hops, prepend=-2, append=-2))
+    return [
+        (sounds.SOUNDS[hops[a]], float(a) * 0.01, float(b) * 0.01)
+        for a, b in pairwise(edges)
+        if hops[a] > 0
+    ]
 
 
 def cepstra(mel: F32) -> F32:
@@ -97,7 +132,7 @@ def align(pcm: F32, text: str, voices: tuple[str, ...] = ("rms", "slt")) -> I8:
     part = spoken_part(mel)
     features, best, found = cepstra(mel[part]), np.inf, np.zeros(len(mel), np.int8)
     for voice in voices:
-        voiced, hops = speech.speak(text, voice, 1.15)
+        voiced, hops = flite.speak(text, voice, 1.15)
         said = logmel.LogMel().push(voiced)
         inner = np.flatnonzero(hops)
         cut = slice(int(inner[0]), int(inner[-1]) + 1)
@@ -111,12 +146,12 @@ def align(pcm: F32, text: str, voices: tuple[str, ...] = ("rms", "slt")) -> I8:
     return found
 
 
-def context(hops: npt.NDArray[np.floating[npt.NBitBase]] | I8, pictures: int) -> F32:
-    """(T, F) what is spoken around each picture, from classes (N,) or shares (N, C) a hop."""
-    count = len(speech.SOUNDS)
+def context(hops: F32 | I8, pictures: int, count: int = 41, rest: float = 1.0) -> F32:
+    """(T, F) what is spoken around each picture, from classes (N,) or shares (N, C) a hop; `rest`
+    is the first share in silence."""
     hot = np.eye(count, dtype=np.float32)[hops] if hops.ndim == 1 else hops.astype(np.float32)
     pad = np.zeros((40, count), np.float32)
-    pad[:, 0] = 1
+    pad[:, 0] = rest
     hot = np.concatenate([pad, hot, pad, pad])
     kernel = np.ones(3, np.float32) / 3
     hot = np.apply_along_axis(lambda x: np.convolve(x, kernel, "same"), 0, hot).astype(np.float32)
@@ -135,7 +170,7 @@ def fit(rows: F32, codes: F32, weights: F32) -> F32:
 def lips(rows: F32, weights: F32, hops: I8) -> F32:
     """(T, K) codes for contexts (T, F); shut where p, b or m is spoken, and in silence."""
     code = rows @ weights
-    shut = np.isin(hops, [speech.SOUNDS.index(s) for s in "pbm"])
+    shut = np.isin(hops, [sounds.CLASS[s] for s in "pbm"])
     near = shut[: len(code) * 4].reshape(-1, 4).mean(1)
     quiet = np.convolve(hops != 0, np.ones(25), "same")[: len(code) * 4 : 4] == 0
     code[:, 0] = np.maximum(code[:, 0] * (1 - np.clip(1.5 * near, 0, 1)), 0)

@@ -1,119 +1,275 @@
-"""Synthetic speech with exact times of its sounds, spoken by flite's voices.
+"""Synthetic speech with exact times of its sounds, spoken by espeak-ng and flite.
 
-It has no lips, but it teaches the lip network which sound is which in voices and words that the
-footage lacks: the auxiliary head names the sound, and the shared layers must hear it.
+python -m models.train.speech write OUT [--sets 10]     features for lip training
+python -m models.train.speech read OUT FOLDER           the same of read speech, words known
+python -m models.train.speech lips OUT                  new lips for all that was written
+python -m models.train.speech clips OUT                 clips of voices never trained on, for tests
+
+`write` goes on where it was broken off. It has no lips of its own: they follow from the sounds
+(`models.train.coarticulation`). It teaches the lip network which sound is which in voices, words
+and languages that the footage lacks.
 """
 
-import re
-import subprocess
-import tempfile
+import argparse
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from kernels import logmel
-from models.train import lipdata
-
-F32 = npt.NDArray[np.float32]
-
-VOICES = ("slt", "rms", "awb", "kal16")
-SOUNDS = (
-    "pau aa ae ah ao aw ax ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th "
-    "uh uw v w y z zh"
-).split()
-"""Class of each sound is its place here; 0 is silence."""
-
-_PEOPLE = (
-    "my father|the baby|our neighbour|a woman|the old man|everybody|Bob|Mary|the president|"
-    "your brother|people|we|they|you|Pam|the farmer|a good friend|Peter|my family|the boys|"
-    "Martha|nobody|the people of Maine|a young lawyer|his mother|the workers|Beth|Vivian"
-).split("|")
-_ACTS = (
-    "bought|wanted|found|put away|believes in|remembers|has been painting|will move|opened|loved|"
-    "is looking for|could not see|gave us|always brings|might borrow|never mentioned|broke|"
-    "should have built|carried|watched|voted for|measured|is proud of|heard about|threw away|"
-    "would prefer|keeps|asked for|happily shared|forgot"
-).split("|")
-_THINGS = (
-    "five purple apples|the big map|a new job|their home by the river|some warm bread|"
-    "the blue bowl|a measure of hope|every village in the valley|a very small problem|"
-    "more money|good weather|the whole story|another cup of coffee|a beautiful white boat|"
-    "those heavy boxes|the front door|fresh vegetables|a piece of music|the bill|"
-    "my favourite shoes|enough food|health care|a bottle of milk|his own voice|"
-    "the future of this family|eight wooden chairs|a yellow umbrella|fifty dollars|"
-    "the library|an awful mess|a question of power|the phone"
-).split("|")
-_TAILS = (
-    "on Monday morning|before the meeting|with both hands|because of the rain|in a few months|"
-    "at the back of the shop|if it is possible|for the first time|every evening|without a word|"
-    "and that is why we have to work together|so maybe we can go home now|from time to time|"
-    "over the bridge|as soon as possible|after all these years|but I do not know how|"
-    "when the summer is over|under the tree|right here in America"
-).split("|")
-_GRID = (
-    "bin lay place set".split(),
-    "blue green red white".split(),
-    "at by in with".split(),
-    list("abcdefghijklmnopqrstuvxyz"),
-    "zero one two three four five six seven eight nine".split(),
-    "again now please soon".split(),
+from models import facemodel, weights
+from models.train import (
+    align,
+    coarticulation,
+    codec,
+    espeak,
+    flite,
+    lipdata,
+    phones,
+    sentences,
+    sounds,
 )
 
+F32 = npt.NDArray[np.float32]
+I8 = npt.NDArray[np.int8]
 
-def sentence(rng: np.random.Generator) -> str:
-    """A sentence of everyday words, or one of letters and digits."""
+SOUNDS = sounds.SOUNDS
+VOICES = ("slt", "rms", "awb")
+"""flite's voices that train: those made from recordings of people reading."""
+VARIANTS = (
+    "f1 f2 f3 f4 m1 m2 m3 m4 m5 m7 m8 klatt klatt2 klatt3 klatt6 Alex Alicia Andrea Annie Denis "
+    "Diogo Gene Henrique Jacky Lee Marco Mario Michael Mike Nguyen adam anika antonio aunty "
+    "belinda benjamin boris caleb david ed edward grandma grandpa gustave iven john linda marcelo "
+    "max michel miguel norbert pablo paul pedro quincy rob robert sandro shelby travis zac"
+).split()
+"""espeak-ng's variants of a language's voice that train."""
+UNHEARD_VARIANTS = ("f5", "m6", "Andy", "klatt4", "steph")
+"""espeak-ng's variants never trained on, for measuring."""
+UNHEARD_CLIPS = {"de": "f5", "fr": "m6", "pl": "Andy", "sv": "klatt4", "fi": "steph"}
+"""What speaks the clips that the engine's test hears."""
+TRAINED_LANGUAGES = tuple(n for n in sentences.LANGUAGES if n not in ("sv", "fi"))
+"""Swedish and Finnish are never trained on."""
 
-    def pick(words: list[str]) -> str:
-        return words[rng.integers(len(words))]
-
-    if rng.random() < 0.1:
-        return " ".join(pick(w) for w in _GRID)
-    parts = [pick(_PEOPLE), pick(_ACTS), pick(_THINGS)]
-    if rng.random() < 0.8:
-        parts.append(pick(_TAILS))
-    text = " ".join(parts)
-    return (
-        text if rng.random() < 0.5 else f"{text}, and {pick(_PEOPLE)} {pick(_ACTS)} {pick(_THINGS)}"
-    )
+_LATE_S = 0.02
+"""espeak-ng tells a vowel about 20 ms after a nasal or a liquid gave way to it (half of the rise
+in level, over 270 vowels after m in five voices), since it counts the transition to the former."""
+_SONORANT = frozenset(sounds.CLASS[s] for s in "m n ng l".split())
 
 
-def speak(text: str, voice: str, stretch: float) -> tuple[F32, npt.NDArray[np.int8]]:
-    """Sound (N,) float32 at 16 kHz and the class of the sound at each 10 ms, (N / 160,) int8.
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """Speech with known sounds: pcm (N,) float32 at 16 kHz, hops (N / 160,) classes at 10 ms."""
 
-    Raises:
-        ValueError: flite named a sound that is not in SOUNDS.
+    pcm: F32
+    hops: I8
+
+
+def classes(told: list[espeak.Phoneme], language: str, count: int) -> I8:
+    """(count,) class at each 10 ms, from espeak-ng's phonemes."""
+    marks: list[tuple[float, tuple[int, ...]]] = []
+    for phoneme in told:
+        if phoneme.name.startswith("("):
+            continue  # a word of another language begins or ends
+        found = sounds.of_ipa(phoneme.name, language) if phoneme.name else (0,)
+        begin = phoneme.begin_s
+        if marks and found[0] in sounds.VOWELS and marks[-1][1][-1] in _SONORANT:
+            begin -= min(_LATE_S, (begin - marks[-1][0]) / 2)
+        marks.append((begin, found))
+    hops = np.zeros(count, np.int8)
+    ends = [begin for begin, _ in marks[1:]] + [count * 0.01]
+    for (begin, found), end in zip(marks, ends, strict=True):
+        edges = np.round(np.linspace(begin, end, len(found) + 1) * 100).astype(int)
+        for sound, a, b in zip(found, edges[:-1], edges[1:], strict=True):
+            hops[a:b] = sound
+    return hops
+
+
+def say(text: str, language: str, variant: str, pace: int = 170, pitch: int = 50) -> Spoken:
+    """Speech by espeak-ng, with 200 ms of silence before and after it.
+
+    Args:
+        pace: words a minute.
+        pitch: 0 to 99.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "speech.wav"
-        command = ["flite", "-voice", voice, "-psdur", "--setf", f"duration_stretch={stretch}"]
-        done = subprocess.run(
-            [*command, "-t", text, "-o", str(out)], check=True, capture_output=True, text=True
-        )
-        pcm = lipdata.read_wav(out)
-    hops = np.zeros(len(pcm) // logmel.HOP, np.int8)
-    begin = 0
-    for name, end in re.findall(r"(\w+):([\d.]+)", done.stdout):
-        if name not in SOUNDS:
-            raise ValueError(f"flite spoke the sound {name!r}, expected one of {SOUNDS}")
-        stop = round(float(end) * 100)
-        hops[begin:stop] = SOUNDS.index(name)
-        begin = stop
-    return pcm, hops
+    voice = f"{language}+{variant}" if variant else language
+    pcm, told = espeak.library().speak(text, voice, pace, pitch)
+    pause = np.zeros(logmel.RATE_HZ // 5, np.float32)
+    hops = classes(told, language, len(pcm) // logmel.HOP)
+    rest = np.zeros(len(pause) // logmel.HOP, np.int8)
+    return Spoken(np.concatenate([pause, pcm, pause]), np.concatenate([rest, hops, rest]))
 
 
-def corpus(number: int, sentences: int) -> list[tuple[str, F32, npt.NDArray[np.int8]]]:
-    """(speaker, mel (4 T, 80), sound (4 T,)) of newly spoken and augmented sentences."""
+def worn(pcm: F32, rng: np.random.Generator) -> F32:
+    """A voice as it may reach us: another pitch, a room, a call's codec, in random shares."""
+    if rng.random() < 0.25:
+        pcm = lipdata.shift_pitch(pcm, float(np.exp(rng.uniform(-0.28, 0.35))))
+    if rng.random() < 0.4:
+        pcm = lipdata.room(pcm, rng)
+    if rng.random() < 0.25:
+        pcm = codec.opus(pcm, int(rng.choice((16, 20, 24, 32))))
+    return pcm
+
+
+def corpus(number: int, count: int) -> list[tuple[str, F32, I8]]:
+    """(speaker, mel (4 T, 80), sound (4 T,)) of newly spoken and augmented sentences: three of
+    ten by flite, the others by espeak-ng, every third of those English."""
     rng = np.random.default_rng(5000 + number)
     out = []
-    for i in range(sentences):
-        voice = VOICES[i % len(VOICES)]
-        pcm, hops = speak(sentence(rng), voice, float(np.exp(rng.uniform(-0.25, 0.35))))
-        if rng.random() < 0.8:
-            pcm = lipdata.shift_pitch(pcm, float(np.exp(rng.uniform(-0.28, 0.35))))
-        if rng.random() < 0.4:
-            pcm = lipdata.room(pcm, rng)
-        count = len(hops) // 4
-        mel = logmel.LogMel().push(pcm[: count * lipdata.CHUNK])
-        out.append((f"voice_{voice}", mel, hops[: count * 4]))
+    for i in range(count):
+        if i % 10 < 3:
+            voice = VOICES[i % 10]
+            text = sentences.sentence(rng)
+            pcm, hops = flite.speak(text, voice, float(np.exp(rng.uniform(-0.25, 0.35))))
+            speaker = f"voice_{voice}"
+        else:
+            english = rng.random() < 0.33
+            language = str(rng.choice(("en-us", "en") if english else TRAINED_LANGUAGES))
+            variant = str(rng.choice(VARIANTS))
+            text = sentences.sentence(rng, language)
+            spoken = say(
+                text, language, variant, int(rng.integers(115, 230)), int(rng.integers(15, 85))
+            )
+            pcm, hops = spoken.pcm, spoken.hops
+            speaker = "voice_espeak"
+        pcm = worn(pcm, rng)
+        pictures = min(len(hops) // 4, len(pcm) // lipdata.CHUNK)
+        mel = logmel.LogMel().push(pcm[: pictures * lipdata.CHUNK])
+        out.append((speaker, mel, hops[: pictures * 4]))
     return out
+
+
+def write_set(out: Path, number: int, lips: coarticulation.Lips, count: int = 240) -> None:
+    """Writes OUT/variant_sNN.npz, as `lipprep` writes it: synthetic speech, its sounds and lips."""
+    target = out / f"variant_s{number:02d}.npz"
+    if target.exists():
+        return
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    index = []
+    for i, (speaker, mel, sound) in enumerate(corpus(number, count)):
+        name = f"{speaker}_{i}"
+        arrays[name + ".mel"], arrays[name + ".sound"] = mel.astype(np.float16), sound
+        index.append({"name": name, "speaker": speaker})
+    _save(target, index, arrays, lips)
+
+
+def write_read(out: Path, lips: coarticulation.Lips, folder: Path, readings: int = 12) -> None:
+    """Writes OUT/variant_read.npz: augmented readings of one speaker's real speech, aligned.
+
+    `folder` is laid out like LJSpeech: NAME.wav, and NAME|raw words|words in metadata.csv.
+    """
+    rng = np.random.default_rng(6000)
+    talks = [align.Talk(pcm, words) for pcm, words in phones.read_speech(folder)]
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    index: list[dict[str, str]] = []
+    for talk, (hops, _) in zip(talks, tqdm(align.align(talks), desc="readings"), strict=True):
+        for reading in range(readings):
+            pcm, factor = lipdata.resample(
+                worn(talk.pcm, rng), float(np.exp(rng.uniform(-0.2, 0.2)))
+            )
+            mel = logmel.LogMel().push(pcm)
+            at = np.round(np.arange(len(pcm) // logmel.HOP) * factor).astype(int)
+            name = f"voice_{folder.name}_{len(index)}_{reading}"
+            arrays[name + ".mel"] = mel.astype(np.float16)
+            arrays[name + ".sound"] = hops[np.minimum(at, len(hops) - 1)]
+            index.append({"name": name, "speaker": f"voice_{folder.name}"})
+    _save(out / "variant_read.npz", index, arrays, lips)
+
+
+def renew_lips(out: Path, lips: coarticulation.Lips) -> int:
+    """Gives all speech in OUT new lips for its sounds; returns how many files changed."""
+    files = [*sorted(out.glob("variant_s*.npz")), *out.glob("variant_read.npz")]
+    for target in tqdm(files, desc="lips"):
+        with np.load(target) as data:
+            arrays = {k: data[k] for k in data.files if k != "index"}
+            index = json.loads(str(data["index"]))
+        _save(target, index, arrays, lips)
+    return len(files)
+
+
+def unheard() -> list[tuple[str, Spoken]]:
+    """(language, speech) by voices never trained on; Swedish and Finnish never are either."""
+    out = []
+    for (language, variant), seed in zip(UNHEARD_CLIPS.items(), range(9000, 9100), strict=False):
+        rng = np.random.default_rng(seed)
+        text = sentences.sentence(rng, language)
+        while len(text) < 60:
+            text += ". " + sentences.sentence(rng, language)
+        out.append((language, say(text, language, variant, 160, int(rng.integers(30, 70)))))
+    return out
+
+
+def write_clips(out: Path, lips: coarticulation.Lips) -> None:
+    """Writes OUT/LANGUAGE.flac of voices never trained on, and their sounds and the openings that
+    follow from them as OUT/languages.json."""
+    out.mkdir(parents=True, exist_ok=True)
+    told = {}
+    for name, spoken in unheard():
+        codec.write_flac(spoken.pcm, out / f"{name}.flac")
+        opening = lips.codes(spoken.hops) @ facemodel.load().opening
+        told[name] = {
+            "sounds": [[s, round(a, 2), round(b, 2)] for s, a, b in phones.segments(spoken.hops)],
+            "opening": [round(float(x), 4) for x in opening],
+        }
+    (out / "languages.json").write_text(json.dumps(told) + "\n")
+
+
+def _save(
+    target: Path,
+    index: list[dict[str, str]],
+    arrays: dict[str, npt.NDArray[np.generic]],
+    lips: coarticulation.Lips,
+) -> None:
+    for row in index:
+        sound = np.asarray(arrays[row["name"] + ".sound"], np.int8)
+        code = lips.codes(sound)
+        arrays[row["name"] + ".code"] = code.astype(np.float16)
+        arrays[row["name"] + ".mask"] = np.full(len(code), coarticulation.TRUST, np.float16)
+    part = target.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(file, index=np.array(json.dumps(index)), **arrays)  # type: ignore[arg-type]
+    part.replace(target)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="visavis train speech", description="Synthetic speech with known sounds and lips."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    p = verbs.add_parser("write", help="speak, and write features that lip training reads")
+    p.add_argument("out", type=Path)
+    p.add_argument("--sets", type=int, default=10, help="of 240 sentences, a quarter of an hour")
+    p.add_argument(
+        "--lips", type=Path, help="by models.train.coarticulation; default: OUT/lips.npz"
+    )
+    p = verbs.add_parser("lips", help="give speech already written new lips")
+    p.add_argument("out", type=Path)
+    p.add_argument("--lips", type=Path, help="shapes; default: those that are shipped")
+    p = verbs.add_parser("read", help="write features of read speech whose words are known")
+    p.add_argument("out", type=Path)
+    p.add_argument("--lips", type=Path, help="shapes; default: those that are shipped")
+    p.add_argument("folder", type=Path, help="laid out like LJSpeech")
+    p = verbs.add_parser("clips", help="write clips of voices never trained on, for tests")
+    p.add_argument("out", type=Path)
+    p.add_argument("--lips", type=Path, help="shapes; default: those that are shipped")
+    args = parser.parse_args(argv)
+    lips = coarticulation.Lips.load(args.lips or weights.path("shapes.npz"))
+    if args.verb == "lips":
+        renew_lips(args.out, lips)
+        return
+    if args.verb == "read":
+        write_read(args.out, lips, args.folder)
+        return
+    if args.verb == "clips":
+        write_clips(args.out, lips)
+        return
+    args.out.mkdir(parents=True, exist_ok=True)
+    for number in tqdm(range(args.sets), desc="sets"):
+        write_set(args.out, number, lips)
+
+
+if __name__ == "__main__":
+    main()
