@@ -14,7 +14,7 @@ lips, the others are the principal components of what is left. All lengths are f
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models import measures
+from models.data import clips
 from models.facemodel import INNER_LOWER, INNER_UPPER
 from models.topology import FACE_SIDES, LANDMARKS
 
@@ -52,20 +53,40 @@ class Track:
 
 
 def speaker_of(name: str) -> str:
-    """Speaker of a label file, by the folder and name its footage had."""
-    folder, clip = name.split("__", 1)
+    """Speaker of a label file: the folder its footage lay in, or its own name without one."""
+    folder, _, clip = name.partition("__")
     if folder == "grid":
         return "grid_" + re.split(r"[_.]", clip)[0]
     return "obama" if folder.startswith("obama") else folder
 
 
+def known(speakers: Sequence[str], folder: Path) -> None:
+    """Makes sure that a folder of labels has all these speakers.
+
+    Raises:
+        ValueError: it lacks one.
+    """
+    told, names = clips.speakers(folder.parent), [p.stem for p in folder.glob("*.npz")]
+    found = sorted({told.get(n) or speaker_of(n) for n in names})
+    if missing := [s for s in speakers if s not in found]:
+        raise ValueError(f"{folder}: speaker {missing[0]!r} is not there, only {found}")
+
+
 def load_tracks(folder: Path) -> Iterator[Track]:
-    """Every labelled clip of a folder, by name."""
-    for path in sorted(folder.glob("*.npz")):
+    """Every labelled clip of a folder, by name; speakers as in the clips.json beside the folder.
+
+    Raises:
+        FileNotFoundError: the folder holds no label files.
+    """
+    if not (paths := sorted(folder.glob("*.npz"))):
+        raise FileNotFoundError(f"{folder}: no label files (*.npz) of `models.label.track`")
+    told = clips.speakers(folder.parent)
+    for path in paths:
         with np.load(path) as data:
             name = path.name.removesuffix(".npz")
             pcm = data.get("pcm", None)
-            yield Track(name, speaker_of(name), data["landmarks"], data["valid"], pcm)
+            speaker = told.get(name) or speaker_of(name)
+            yield Track(name, speaker, data["landmarks"], data["valid"], pcm)
 
 
 def mirror_map(obj: Path) -> I64:
@@ -204,9 +225,19 @@ def still_faces(folder: Path, stable: I64, mean: F64) -> list[F64]:
     return faces
 
 
+def lip_samples(tracks: list[Track], moves: dict[str, F64], per_speaker: int) -> tuple[F64, F64]:
+    """Displacements (N, 478, 3) and weights (N,): so many a speaker at most."""
+    rng = np.random.default_rng(0)
+    picked = []
+    for s in sorted({t.speaker for t in tracks}):
+        whole = np.concatenate([moves[t.name][t.valid] for t in tracks if t.speaker == s])
+        picked.append(whole[rng.permutation(len(whole))[:per_speaker]])
+    weights = np.concatenate([np.full(len(d), len(d) ** -0.5) for d in picked])
+    return np.concatenate(picked), weights
+
+
 def build(labels: Path, obj: Path, per_speaker: int = 600) -> dict[str, npt.NDArray[np.generic]]:
     """Arrays of face.npz from labelled footage."""
-    rng = np.random.default_rng(0)
     mirror = mirror_map(obj)
     tracks = list(load_tracks(labels / "train"))
     speakers = sorted({t.speaker for t in tracks})
@@ -225,13 +256,7 @@ def build(labels: Path, obj: Path, per_speaker: int = 600) -> dict[str, npt.NDAr
     neutral = mean_face([*faces.values(), *stills], mirror)
     # The displacements are taken once more, in the final frame and over the final points.
     moves, _ = displacements(tracks, neutral, stable, mirror)
-    by = {
-        s: np.concatenate([moves[t.name][t.valid] for t in tracks if t.speaker == s])
-        for s in speakers
-    }
-    picked = {s: d[rng.permutation(len(d))[:per_speaker]] for s, d in by.items()}
-    samples = np.concatenate(list(picked.values()))
-    weights = np.concatenate([np.full(len(d), len(d) ** -0.5) for d in picked.values()])
+    samples, weights = lip_samples(tracks, moves, per_speaker)
     basis, functional, explained = fit_basis(samples, weights, neutral)
     code = encode(samples, basis, landmark_metric(neutral))
     return {
@@ -250,10 +275,12 @@ def build(labels: Path, obj: Path, per_speaker: int = 600) -> dict[str, npt.NDAr
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("labels", type=Path)
-    parser.add_argument("mesh_obj", type=Path)
-    parser.add_argument("out", type=Path)
+    parser = argparse.ArgumentParser(
+        prog="visavis train face", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
+    parser.add_argument("labels", type=Path, help="folder of labels, with train/ and stills/")
+    parser.add_argument("mesh_obj", type=Path, help="MediaPipe's canonical_face_model.obj")
+    parser.add_argument("out", type=Path, help="the face.npz to write")
     args = parser.parse_args(argv)
     arrays = build(args.labels, args.mesh_obj)
     np.savez_compressed(args.out, **arrays)  # type: ignore[arg-type]

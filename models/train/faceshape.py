@@ -71,7 +71,8 @@ class Faces:
 
 def still_kept(name: str) -> bool:
     """Whether a still belongs to the people that are measured on."""
-    person = name.split("__", 1)[1].split(".")[0].split("_")[0 if name.startswith("us-") else 1]
+    person = name.rpartition("__")[2].split(".")[0]
+    person = person.split("_")[0] if name.startswith("us-") else person.split("_")[-1]
     return int(hashlib.sha1(person.encode()).hexdigest(), 16) % STILLS_KEPT == 0
 
 
@@ -322,23 +323,34 @@ def write(shape: FaceShape, out: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Builds and measures the whole face's model.")
+    parser = argparse.ArgumentParser(
+        prog="visavis train faceshape", description="Builds and measures the whole face's model."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("build", help="labels -> face_shape.npz")
-    make.add_argument("labels", type=Path)
-    make.add_argument("out", type=Path)
+    make.add_argument("labels", type=Path, help="folder of labels, with train/ and stills/")
+    make.add_argument("out", type=Path, help="the face_shape.npz to write")
     make.add_argument("--without", nargs="*", default=[], help="further speakers to leave out")
-    make.add_argument("--ict", type=Path, help="folder of the ICT face model")
-    make.add_argument("--sizes", type=int, nargs=2, default=(IDENTITIES, EXPRESSIONS))
+    make.add_argument("--ict", type=Path, help="folder of the ICT face model, to add its modes")
+    make.add_argument(
+        "--sizes",
+        type=int,
+        nargs=2,
+        default=(IDENTITIES, EXPRESSIONS),
+        metavar=("IDENTITY", "EXPRESSION"),
+        help="how many modes of each",
+    )
     test = commands.add_parser("measure", help="residuals on people never built from")
-    test.add_argument("labels", type=Path)
-    test.add_argument("--shape", type=Path, help="the shipped one by default")
+    test.add_argument("labels", type=Path, help="folder of labels: train/, stills/, portraits/")
+    test.add_argument("--shape", type=Path, help="a face_shape.npz; the shipped one by default")
     test.add_argument("--only", nargs="*", default=HELD_OUT, help="speakers to measure on")
     args = parser.parse_args(argv)
     if args.command == "build":
+        face.known(args.without, args.labels / "train")
         without = (*HELD_OUT, *args.without)
         write(build(args.labels, without, args.ict, tuple(args.sizes)), args.out)
         return
+    face.known(args.only, args.labels / "train")
     shape = read(args.shape) if args.shape else load()
     for i, row in enumerate(measure(shape, args.labels, args.only)):
         if not i:
