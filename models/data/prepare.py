@@ -36,7 +36,7 @@ def tracker(given: Path | None) -> Path:
     if given is not None:
         if not given.exists():
             raise ValueError(f"--tracker {given}: no such file")
-        return given
+        return given.absolute()  # not resolved: a virtual environment's Python is a link
     if importlib.util.find_spec("mediapipe") is not None:
         return Path(sys.executable)
     root = Path(models.__file__).parent.parent
@@ -84,12 +84,12 @@ def follow(
     todo = pending(videos, out, looks)
     if not todo:
         return
-    command = [str(tracker(given)), "-m", "models.label.track", str(folder.resolve())]
-    command += [str(out.resolve()), "--events", "--workers", str(workers), "--looks", str(looks)]
+    command = [str(tracker(given)), "-m", "models.label.track", str(folder.absolute())]
+    command += [str(out.absolute()), "--events", "--workers", str(workers), "--looks", str(looks)]
     # A file, since thousands of paths do not fit into a command line.
     listed = labels / "track.list"
-    listed.write_text("\n".join(str(v.path.resolve()) for v in todo) + "\n", encoding="utf-8")
-    command += ["--only", f"@{listed.resolve()}"]
+    listed.write_text("\n".join(str(v.path.absolute()) for v in todo) + "\n", encoding="utf-8")
+    command += ["--only", f"@{listed.absolute()}"]
     seconds = {v.name: v.seconds for v in todo}
     log = labels / "track.log"
     root = Path(models.__file__).parent.parent

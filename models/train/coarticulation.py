@@ -1,6 +1,6 @@
 """What lips do for the sounds around a picture.
 
-python -m models.train.coarticulation LABELS LIPS.npz [--heard HEARD.npz]
+python -m models.train.coarticulation LABELS LIPS.npz        fit on film whose sounds are known
 """
 
 import argparse
@@ -56,10 +56,9 @@ _REST_S = 0.12
 """Lips rest this long before and after speech."""
 
 
-def context(hops: F32 | I8, pictures: int) -> F32:
-    """(T, F) what is spoken around each picture, for classes (N,) or their probabilities (N, C)."""
-    rows = TABLE[hops] if hops.ndim == 1 else hops @ TABLE[: hops.shape[1]]
-    return phones.context(np.asarray(rows - TABLE[0], np.float32), pictures, TABLE.shape[1], 0.0)
+def context(hops: I8, pictures: int) -> F32:
+    """(T, F) what is spoken around each picture, for classes (N,)."""
+    return phones.context(TABLE[hops] - TABLE[0], pictures, TABLE.shape[1], 0.0)
 
 
 def parted(hops: I8, pictures: int) -> F32:
@@ -104,31 +103,46 @@ class Lips:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A clip to fit on: its context (T, F), codes (T, K), weights (T,), and classes (4 T,), None
-    where its sounds were only heard."""
+    """A clip to fit on: its context (T, F), codes (T, K), weights (T,), and classes (4 T,)."""
 
     name: str
     rows: F32
     codes: F32
     use: F32
-    hops: I8 | None
+    hops: I8
 
 
-def examples(labels: Path, heard: dict[str, F32]) -> list[Example]:
-    """Clips in LABELS whose sounds are known or heard, less those of held-out speakers."""
-    out = []
+def examples(labels: Path) -> list[Example]:
+    """Clips in LABELS whose sounds are known, less those of held-out speakers.
+
+    Raises:
+        ValueError: there are none.
+    """
+    out, clips = [], lipdata.load_clips(labels)
     with np.load(labels / "sounds.npz") as data:
         known = dict(data)
-    for clip in lipdata.load_clips(labels):
-        told = known.get(clip.name)
-        found = heard.get(clip.name) if told is None else told
-        if found is None or clip.speaker in HELD_OUT:
-            continue
-        count = min(len(clip.code), len(found) // 4)
-        rows, codes = context(found, count), clip.code[:count] * clip.gain
-        weights = clip.valid[:count].astype(np.float32)
-        out.append(Example(clip.name, rows, codes, weights, told))
+    habit = habits(clips)
+    for clip in clips:
+        if clip.name in known and clip.speaker not in HELD_OUT:
+            hops = np.asarray(known[clip.name], np.int8)
+            count = min(len(clip.code), len(hops) // 4)
+            codes = clip.code[:count] * clip.gain - habit[clip.speaker]
+            use = clip.valid[:count].astype(np.float32)
+            out.append(Example(clip.name, context(hops, count), codes, use, hops))
+    if not out:
+        raise ValueError(f"{labels}: none of its {len(clips)} clips has known sounds")
     return out
+
+
+def habits(clips: list[lipdata.Clip]) -> dict[str, F32]:
+    """(K,) by which each speaker's mean code in speech differs from that of all; the opening, which
+    is zero when shut, by nothing."""
+    means = {}
+    for speaker in {c.speaker for c in clips}:
+        own = [c.code[c.valid] * c.gain for c in clips if c.speaker == speaker]
+        means[speaker] = np.concatenate(own).mean(0)
+    middle = np.mean([m for s, m in means.items() if s not in HELD_OUT], 0)
+    return {s: np.asarray((m - middle) * (np.arange(len(m)) > 0)) for s, m in means.items()}
 
 
 def fit(told: list[Example]) -> Lips:
@@ -143,18 +157,16 @@ class Fit:
     """How well sounds explain lips, by fits on other clips.
 
     Attributes:
-        clips: how many were measured, those whose sounds are known.
-        correlation: mean over them, of the opening in speech.
+        correlation: mean over clips, of the opening in speech.
         shut: share of p, b and m at which their own lips are shut.
     """
 
-    clips: int
     correlation: float
     shut: float
 
 
 def cross_validate(told: list[Example], folds: int = 5) -> Fit:
-    """Measures clips whose sounds are known by fits on the others, five parts in turn."""
+    """Measures each clip by a fit on the clips of the other four parts."""
     opening = facemodel.load().opening
     order = np.random.default_rng(0).permutation(len(told))
     found, shut = [], []
@@ -162,14 +174,12 @@ def cross_validate(told: list[Example], folds: int = 5) -> Fit:
         left = {int(i) for i in order[k::folds]}
         lips = fit([e for i, e in enumerate(told) if i not in left])
         for e in (told[i] for i in left):
-            if e.hops is None:
-                continue
             made, own = lips.codes(e.hops) @ opening, e.codes @ opening
             count, spoken = min(len(made), len(own)), np.flatnonzero(e.hops[::4])
             use = slice(max(0, spoken[0] - 5), min(count, spoken[-1] + 6))
             found.append(float(np.corrcoef(made[use], own[use])[0, 1]))
             shut += closures(own, phones.segments(e.hops))
-    return Fit(len(found), float(np.mean(found)), float(np.mean(shut)))
+    return Fit(float(np.mean(found)), float(np.mean(shut)))
 
 
 def closures(opening: F32, told: list[tuple[str, float, float]]) -> list[bool]:
@@ -190,17 +200,12 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("labels", type=Path, help="labelled footage with its sounds.npz")
     parser.add_argument("out", type=Path, help="LIPS.npz, for models.train.speech")
-    parser.add_argument("--heard", type=Path, help="NPZ of probabilities (N, C) for other clips")
     args = parser.parse_args(argv)
-    heard: dict[str, F32] = {}
-    if args.heard is not None:
-        with np.load(args.heard) as data:
-            heard = dict(data)
-    told = examples(args.labels, heard)
+    told = examples(args.labels)
     found = cross_validate(told)
     sys.stdout.write(
-        f"{len(told)} clips, {found.clips} of them with known sounds; opening by fits on other "
-        f"clips: r {found.correlation:.3f}; own lips shut on {100 * found.shut:.0f} % of p, b, m\n"
+        f"{len(told)} clips; opening by fits on other clips: r {found.correlation:.3f}; "
+        f"own lips shut on {100 * found.shut:.0f} % of p, b, m\n"
     )
     fit(told).save(args.out)
 
