@@ -15,12 +15,12 @@ from models.train.runs import Run
 
 F32 = npt.NDArray[np.float32]
 
-BLINKS_A_SECOND = (0.33, 0.28)
+BLINKS_A_SECOND = (0.28, 0.28)
 """What the blink head is set to in speech and in silence. The training speakers, before a
 teleprompter, blink at 0.4 and more; half a minute of pauses does not tell a rate for silence."""
 SILENT_S = 60
 REFRACTORY_S = 0.3
-LEAD_IN = 250
+LEAD_IN = 150
 """Pictures drawn before the first that counts, so that the cache is full."""
 
 
@@ -42,7 +42,7 @@ def draw(net: MotionVae, heard: F32, style: F32, seeds: int, first: int = 0) -> 
 
     Args:
         net: the network.
-        heard: (T, H) conditions; their first picture stands before the clip for LEAD_IN more.
+        heard: (T, H) conditions; up to LEAD_IN pictures of them lead in, mirrored in time.
         style: (4,).
         seeds: N, how many draws.
         first: the first seed.
@@ -50,14 +50,15 @@ def draw(net: MotionVae, heard: F32, style: F32, seeds: int, first: int = 0) -> 
     Returns:
         Poses (N, T, 6) in radians and face widths, and the decoder's features (N, T, D).
     """
-    whole = np.concatenate([np.repeat(heard[:1], LEAD_IN, 0), heard])
+    whole = np.concatenate([heard[1 : LEAD_IN + 1][::-1], heard])
+    lead = len(whole) - len(heard)
     sound = torch.from_numpy(whole)[None].expand(seeds, -1, -1)
     dice = torch.Generator().manual_seed(first)
     noise = net.draw(seeds, len(whole), dice)
     manner = torch.from_numpy(style)[None].expand(seeds, -1)
     x, _ = net.decoder.features(sound, manner, noise, net.decoder.init_cache(seeds))
-    pose = (net.decoder.poses(x, manner) * net.scale)[:, LEAD_IN:]
-    return pose.numpy().astype(np.float32), x[:, LEAD_IN:]
+    pose = (net.decoder.poses(x, manner) * net.scale)[:, lead:]
+    return pose.numpy().astype(np.float32), x[:, lead:]
 
 
 @torch.inference_mode()
@@ -76,6 +77,27 @@ def blinks(net: MotionVae, features: Tensor, heard: F32, seed: int = 0) -> npt.N
         out[:, t] = begin
         since = torch.where(torch.from_numpy(begin)[:, None], 0.0, since) + 1 / data.FPS
     return out
+
+
+@torch.no_grad()
+def level(net: MotionVae, sequences: list[Sequence]) -> F32:
+    """Scales each axis so that drawn poses are as wide and as fast as the clips' own.
+
+    One factor cannot mend both: it is the geometric mean of what spread about the clip's mean and
+    speed ask for. Returns it, (6,).
+    """
+    usual = np.zeros(STYLE, np.float32)
+    sums = np.zeros((2, 2, net.config.axes))
+    for one in sequences:
+        for side, poses in enumerate(([one.pose], draw(net, data.heard(one), usual, 16)[0])):
+            for pose in poses:
+                share = 1 / len(poses)
+                sums[side, 0] += share * ((pose - pose.mean(0)) ** 2).sum(0)
+                sums[side, 1] += share * (score.speeds(pose) ** 2).sum(0)
+    gain = np.sqrt(np.sqrt(sums[0] / sums[1]).prod(0)).astype(np.float32)
+    net.decoder.pose.weight *= torch.from_numpy(gain)[:, None]
+    net.decoder.pose.bias *= torch.from_numpy(gain)
+    return gain
 
 
 @torch.no_grad()
@@ -215,11 +237,15 @@ def ship(labels: Path, run: Path, out: Path) -> str:
     net, held_out = load(run), Run(run).config["held_out"]
     known = [s for s in data.load(labels) if s.heard and not fit.is_held_out(s, held_out)]
     long = [s for s in known if len(s.pose) >= 8 * data.FPS]
+    gain = level(net, long)
     mean = np.rad2deg(centre(net, long)[:3])
     before = calibrate(net, long)
     export(net, out)
     told = ", ".join(f"{a:.2f} -> {b:.2f}" for a, b in zip(before, BLINKS_A_SECOND, strict=True))
-    return f"{out}: mean of {mean.round(2)} degrees taken off; blinks a second {told}"
+    return (
+        f"{out}: axes scaled by {gain.round(2)}, mean of {mean.round(2)} degrees taken off, "
+        f"blinks a second {told}"
+    )
 
 
 def evaluate(labels: Path, run: Path, seeds: int = 16) -> str:

@@ -44,7 +44,7 @@ class TrainConfig:
     """
 
     held_out: tuple[str, ...] = HELD_OUT
-    steps: int = 4000
+    steps: int = 3700
     batch: int = 16
     pictures: int = 190
     silent: int = 4
@@ -105,16 +105,19 @@ def spreads(sequences: list[Sequence]) -> F32:
     return np.asarray(np.sqrt((np.concatenate(rows) ** 2).mean(0)), np.float32)
 
 
-def quiet_speeds(sequences: list[Sequence], scale: F32) -> F32:
-    """(6,) log root mean square speed in silence, in spreads a second; speakers count alike."""
+def quiet_speeds(sequences: list[Sequence], scale: F32) -> tuple[F32, F32]:
+    """(6,) log root mean square speed in silence, in spreads a second, and (6,) unevenness of
+    speed there (see `match.unevenness`); speakers count alike."""
     by_speaker: dict[str, list[F32]] = {}
     for one in sequences:
         if one.heard:
             speed = np.gradient(one.pose, axis=0) * data.FPS / scale
             still = np.convolve(one.voice, np.ones(7), "same") < 0.1
             by_speaker.setdefault(one.speaker, []).append(speed[still])
-    means = [(np.concatenate(v) ** 2).mean(0) for v in by_speaker.values() if sum(map(len, v)) > 50]
-    return np.asarray(0.5 * np.log(np.mean(means, 0)), np.float32)
+    speeds = [np.concatenate(v) ** 2 for v in by_speaker.values() if sum(map(len, v)) > 50]
+    uneven = [np.log(v / v.mean(0) + 1e-2).mean(0) for v in speeds]
+    usual = 0.5 * np.log(np.mean([v.mean(0) for v in speeds], 0))
+    return np.asarray(usual, np.float32), np.asarray(np.mean(uneven, 0), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +264,8 @@ class Drawn:
     def __init__(self, windows: Windows, sequences: list[Sequence], config: TrainConfig) -> None:
         self.config = config
         self.matcher = match.Matcher()
-        self.quiet = torch.from_numpy(quiet_speeds(sequences, windows.scale))
+        speed, uneven = quiet_speeds(sequences, windows.scale)
+        self.quiet, self.quiet_uneven = torch.from_numpy(speed), torch.from_numpy(uneven)
 
     def losses(self, net: MotionVae, batch: Batch, dice: np.random.Generator) -> dict[str, Tensor]:
         """Distance of the drawn poses' statistics from the footage's, and from rest in silence."""
@@ -277,13 +281,15 @@ class Drawn:
         share = CALM["idle"] + (CALM["listening"] - CALM["idle"]) * listening
         calm = pose / share / style[:, None, :1].exp()
         place = 0.5 * torch.log(calm.pow(2).mean((0, 1)) + 1e-6)
+        uneven = match.unevenness(pose) - self.quiet_uneven
         centre = pose.mean((0, 1))
-        out["rest"] = (speed - self.quiet).pow(2).mean() + (place.pow(2) + centre**2).mean()
+        out["rest"] = (speed - self.quiet).pow(2).mean() + (place**2 + centre**2).mean()
+        out["rest"] = out["rest"] + 0.5 * uneven.pow(2).mean()
         return out
 
     def _draw(self, net: MotionVae, heard: Tensor, style: Tensor) -> Tensor:
-        # The first seconds see a cache that is not full yet: they lead in and do not count.
-        heard = torch.cat([heard[:, :1].expand(-1, LEAD_IN, -1), heard], 1)
+        # The first seconds see a cache that is not full yet: they lead in, mirrored in time.
+        heard = torch.cat([heard[:, 1 : LEAD_IN + 1].flip(1), heard], 1)
         count = len(heard)
         latents = net.draw(count, heard.shape[1])
         x, _ = net.decoder.features(heard, style, latents, net.decoder.init_cache(count))
