@@ -26,9 +26,10 @@ talking videos (FOOTAGE) and recorded speech (WAVS) to two networks that the eng
   visavis train speech write FEATURES
   visavis train lips prepare LABELS FEATURES --speech WAVS
   visavis train lips hear LABELS FEATURES HEARING --preset quick
-  visavis train lips fit LABELS FEATURES HEARING RUN
+  visavis train lips train LABELS FEATURES RUN --hearing HEARING --preset quick
+  visavis train lips pair LABELS FEATURES RUN
   visavis train lips evaluate LABELS RUN
-  visavis train lips export LABELS RUN lips.onnx
+  visavis train lips export LABELS RUN lips.onnx --sync sync.npz
   visavis train motion train LABELS MOVING --preset quick
   visavis train motion export LABELS MOVING motion.onnx
 

@@ -49,9 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--alignments", type=Path, metavar="DIR", help="words or phones: NAME.align, NAME.lab")
     add("--only", nargs="+", default=[], metavar="WORD", help="clips whose file names hold a word")
     add("--against", type=Path, metavar="FILE.onnx", help="a second lip network, for ratios")
-    add("--lookahead-ms", type=int, default=engine.lookahead_ms, metavar="MS", help="(%(default)s)")
+    add(
+        "--lookahead-ms",
+        type=int,
+        default=engine.lookahead_ms,
+        metavar="MS",
+        help="of the lips (%(default)s)",
+    )
     add("--seeds", type=int, default=4, help="of head and blinks, for each clip (%(default)s)")
-    add("--backend", default=engine.backend, help="(%(default)s)")
+    add("--backend", default=engine.backend, help="where networks run (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the figures here too")
     add("--picture", type=Path, metavar="FILE.png", help="draw openings over spectrograms")
 

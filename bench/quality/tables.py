@@ -133,8 +133,8 @@ class Tables:
             if "blinks_per_s" in by_time:
                 by_time["blinks_per_s"] = by_time["blinks"] / whole
             pooled[side] = [by_clip, by_time]
-            report.row(f"mean over clips, {side}", s=whole, **by_clip)
-            report.row(f"mean over seconds, {side}", s=whole, **by_time)
+            report.row(f"mean over clips, {side}", s=whole, **(columns | by_clip))
+            report.row(f"mean over seconds, {side}", s=whole, **(columns | by_time))
         for i, over in enumerate(("clips", "seconds")):
             self._change(
                 report, f"mean over {over}", {side: rows[i] for side, rows in pooled.items()}

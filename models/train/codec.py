@@ -49,12 +49,15 @@ def opus(pcm: F32, kbps: int) -> F32:
     return np.asarray(lipdata.resample(scaled, _RATE_HZ / logmel.RATE_HZ)[0][: len(pcm)])
 
 
-def write_flac(pcm: F32, path: Path) -> None:
-    """Writes a voice (N,) float32 at 16 kHz as FLAC of 16 bits."""
-    samples = np.round(np.clip(pcm, -1, 1) * 32767).astype(np.int16)
+def write_opus(pcm: F32, path: Path, kbps: int = 32) -> None:
+    """Writes a voice (N,) float32 at 16 kHz as Ogg Opus; players take its delay back themselves."""
+    wide, _ = lipdata.resample(pcm, logmel.RATE_HZ / _RATE_HZ)
+    samples = np.round(np.clip(wide, -1, 1) * 32767).astype(np.int16)
     with av.open(str(path), "w") as file:
-        stream = file.add_stream("flac", rate=logmel.RATE_HZ, layout="mono")
-        frame = av.AudioFrame.from_ndarray(samples[None], "s16", "mono")
-        frame.sample_rate, frame.pts = logmel.RATE_HZ, 0
-        file.mux(stream.encode(frame))
+        stream = file.add_stream("libopus", rate=_RATE_HZ, layout="mono")
+        stream.bit_rate = kbps * 1000
+        for at in range(0, len(samples), _FRAME):
+            frame = av.AudioFrame.from_ndarray(samples[None, at : at + _FRAME], "s16", "mono")
+            frame.sample_rate, frame.pts = _RATE_HZ, at
+            file.mux(stream.encode(frame))
         file.mux(stream.encode(None))

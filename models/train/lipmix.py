@@ -65,7 +65,8 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """mel (B, 4 T, 80), code (B, T, K), mask (B, T), sound (B, T) int64, -1 where unknown."""
+    """mel (B, 4 T, 80), code (B, T, K), mask (B, T), sound (B, 4 T + 16) int64, the class at each
+    10 ms from the first picture's time on, -1 where unknown."""
 
     mel: F32
     code: F32
@@ -104,7 +105,7 @@ class Mixer:
         rng, need = self.rng, chunks + 4
         mel = np.tile(logmel.SILENCE, (need * HOPS, 1))
         code, mask = np.zeros((need, K), np.float32), np.ones(need, np.float32)
-        sound = np.zeros(need, np.int64)
+        sound = np.zeros(need * HOPS, np.int64)
         at = int(rng.integers(0, 30)) if rng.random() < 0.3 else 0
         if rng.random() < 0.06:
             at = need  # nothing but noise: the mouth stays shut
@@ -119,11 +120,11 @@ class Mixer:
             start = int(rng.integers(0, max(1, total - 40)))
             size = min(total - start, need - at, int(rng.integers(40, 200)))
             cut = slice(start, start + size)
-            mel[at * HOPS : (at + size) * HOPS] = self.voice(
-                piece.mel[start * HOPS : (start + size) * HOPS].astype(np.float32)
-            )
+            heard = self.voice(piece.mel[start * HOPS : (start + size) * HOPS].astype(np.float32))
+            mel[at * HOPS : (at + size) * HOPS] = heard
             code[at : at + size], mask[at : at + size] = piece.code[cut], piece.mask[cut]
-            sound[at : at + size] = piece.sound[start * HOPS : (start + size) * HOPS : HOPS]
+            hops = slice(start * HOPS, (start + size) * HOPS)
+            sound[at * HOPS : (at + size) * HOPS] = piece.sound[hops]
             # A cut within speech has no true past: its first pictures carry no loss.
             if start > 0:
                 mask[at : at + 3] = 0
@@ -135,7 +136,7 @@ class Mixer:
         first = self.ahead  # chunk i holds frames up to 4 i + ahead
         lead = np.tile(mel[:1], (max(0, HOPS - first), 1))
         shifted = np.concatenate([lead, mel])[max(0, first - HOPS) :][: chunks * HOPS]
-        return shifted, code[:chunks], mask[:chunks], sound[:chunks]
+        return shifted, code[:chunks], mask[:chunks], sound
 
     def voice(self, mel: F32) -> F32:
         """Another vocal tract and distance: bands warped along frequency, gain, a spectral tilt."""

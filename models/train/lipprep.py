@@ -1,7 +1,6 @@
 """Writes the augmented features that lip training reads: readings of every clip, and noises."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,6 @@ from models import facemodel
 from models.train import lipdata, phones, speech
 
 F32 = npt.NDArray[np.float32]
-
-USUAL = 0.4
-"""Share, in a training target, of what lips usually do for the same sounds (see `lips.teach`)
-over what this speaker's did: habits of single speakers do not carry over to others."""
 
 
 def noises(voices: list[F32], rng: np.random.Generator) -> list[F32]:
@@ -120,7 +115,10 @@ def _write(
 
 
 def write_variant(labels: Path, out: Path, number: int) -> None:
-    """Writes OUT/variant_NN.npz: one augmented reading of every clip; number 0 is the plain one."""
+    """Writes OUT/variant_NN.npz: one augmented reading of every clip; number 0 is the plain one.
+
+    Where OUT/usual.npz is (see `lips.teach`), what lips usually do for the same sounds goes along.
+    """
     target = out / f"variant_{number:02d}.npz"
     if target.exists():
         return
@@ -134,18 +132,21 @@ def write_variant(labels: Path, out: Path, number: int) -> None:
         with np.load(out / "usual.npz") as data:
             usual = dict(data)
     for clip in lipdata.load_clips(labels):
+        count, width = clip.code.shape
+        both = clip.code
         if clip.name in usual:
-            code = (1 - USUAL) * clip.code + USUAL * usual[clip.name][: len(clip.code)]
-            clip = replace(clip, code=code)
-        sound = sounds.get(clip.name, np.full(len(clip.code) * 4, -1, np.int8))
+            both = np.concatenate([both, usual[clip.name][:count]], 1)
+        sound = sounds.get(clip.name, np.full(count * 4, -1, np.int8))
         if number == 0:
-            mel, code, valid = logmel.LogMel().push(clip.pcm), clip.code, clip.valid
+            mel, valid = logmel.LogMel().push(clip.pcm), clip.valid
         else:
-            mel, code, valid, factor = lipdata.vary(clip.pcm, clip.code, clip.valid, rng)
-            at = np.round(np.arange(len(code) * 4) * factor).astype(int)
+            mel, both, valid, factor = lipdata.vary(clip.pcm, both, clip.valid, rng)
+            at = np.round(np.arange(len(both) * 4) * factor).astype(int)
             sound = sound[np.minimum(at, len(sound) - 1)]
         arrays[clip.name + ".mel"] = mel.astype(np.float16)
-        arrays[clip.name + ".code"] = code.astype(np.float16)
+        arrays[clip.name + ".code"] = both[:, :width].astype(np.float16)
+        if both.shape[1] > width:
+            arrays[clip.name + ".usual"] = both[:, width:].astype(np.float16)
         arrays[clip.name + ".mask"] = valid.astype(np.float16)
         arrays[clip.name + ".sound"] = sound
         index.append({"name": clip.name, "speaker": clip.speaker})

@@ -16,9 +16,9 @@ OPENINGS = Path(__file__).parent.parent / "data" / "openings.json"
 MAX_LAG = 3
 
 
-def generated(path: Path, sound_starts_ms: int) -> np.ndarray:
+def generated(path: Path, sound_starts_ms: float) -> np.ndarray:
     """(T,) opening that the audio stage gives the sound of a film."""
-    sound = np.concatenate([pcm.samples for pcm in decode(path)])[sound_starts_ms * 48 :]
+    sound = np.concatenate([pcm.samples for pcm in decode(path)])[round(sound_starts_ms * 48) :]
     stage = AudioStage(EngineConfig())
     frames = stage.push(Pcm(0, sound)) + stage.flush()
     return np.array([f.lip_code @ facemodel.load().opening for f in frames])
