@@ -9,14 +9,12 @@ import numpy.typing as npt
 
 from kernels import logmel
 from models.nets.lips import HOPS
-from models.train import lipdata, phones
+from models.train import lipdata
 
 F32 = npt.NDArray[np.float32]
 K = 6
 VOICE = "voice"
 """Speakers of this prefix are heard and not seen: their sounds are known, their lips are not."""
-SPOKEN_WEIGHT = 0.5
-"""Of a picture whose lips were inferred from its sounds, against one of real footage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +37,7 @@ class Pool:
 
     @staticmethod
     def load(features: Path, labels: Path, held_out: set[str]) -> "Pool":
-        """Reads what `prepare` and `teach` wrote, less the held-out speakers."""
-        taught = features / "lips_of_sounds.npy"
-        lips_of_sounds = np.load(taught) if taught.exists() else None
+        """Reads what `lips prepare` and `speech write` wrote, less the held-out speakers."""
         gains = {c.name: c.gain for c in lipdata.load_clips(labels)}
         pieces: dict[str, list[Piece]] = {}
         for path in sorted(features.glob("variant_*.npz")):
@@ -53,10 +49,6 @@ class Pool:
                     mel, code = data[name + ".mel"], data[name + ".code"]
                     code = code * np.float16(gains.get(name, 1.0))
                     mask, sound = data[name + ".mask"], data[name + ".sound"]
-                    if lips_of_sounds is not None and name.startswith(VOICE):
-                        rows = phones.context(sound, len(code))
-                        code = phones.lips(rows, lips_of_sounds, sound).astype(np.float16)
-                        mask = np.full(len(code), SPOKEN_WEIGHT, np.float16)
                     pieces.setdefault(speaker, []).append(Piece(speaker, mel, code, mask, sound))
         if not pieces:
             raise FileNotFoundError(f"{features}: no variant_*.npz, run `prepare` first")

@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels import logmel
-from models import facemodel
-from models.train import lipdata, phones, speech
+from models.train import lipdata, phones
 
 F32 = npt.NDArray[np.float32]
 
@@ -64,47 +63,6 @@ def write_noises(out: Path, speech: Path | None) -> None:
     np.savez_compressed(out / "noises.npz", *[n.astype(np.float32) for n in made])
 
 
-def write_spoken(out: Path, number: int, sentences: int = 240) -> None:
-    """Writes OUT/variant_sNN.npz: synthetic speech with known sounds and unknown lips."""
-    target = out / f"variant_s{number:02d}.npz"
-    if not target.exists():
-        _write_voices(target, speech.corpus(number, sentences))
-
-
-def write_read(out: Path, folder: Path, readings: int = 12) -> None:
-    """Writes OUT/variant_read.npz: augmented readings of real speech whose words are known.
-
-    `folder` is laid out like LJSpeech: NAME.wav, and NAME|words|words in metadata.csv.
-    """
-    rng = np.random.default_rng(6000)
-    made = []
-    for line in (folder / "metadata.csv").read_text().splitlines():
-        name, _, words = line.split("|")
-        pcm = lipdata.read_wav(folder / f"{name}.wav")
-        pcm = pcm[: len(pcm) // lipdata.CHUNK * lipdata.CHUNK]
-        sound = phones.align(pcm, words, ("slt", "rms"))
-        empty = np.zeros((len(pcm) // lipdata.CHUNK, 1), np.float32)
-        for _ in range(readings):
-            mel, _, valid, factor = lipdata.vary(pcm, empty, empty[:, 0] == 0, rng)
-            at = np.round(np.arange(len(valid) * 4) * factor).astype(int)
-            made.append(("voice_lj", mel, sound[np.minimum(at, len(sound) - 1)]))
-    _write_voices(out / "variant_read.npz", made)
-
-
-def _write_voices(target: Path, made: list[tuple[str, F32, npt.NDArray[np.int8]]]) -> None:
-    arrays: dict[str, npt.NDArray[np.generic]] = {}
-    index = []
-    for i, (speaker, mel, sound) in enumerate(made):
-        name = f"{speaker}_{i}"
-        arrays[name + ".mel"] = mel.astype(np.float16)
-        pictures = len(sound) // 4
-        arrays[name + ".code"] = np.zeros((pictures, facemodel.load().size), np.float16)
-        arrays[name + ".mask"] = np.zeros(pictures, np.float16)
-        arrays[name + ".sound"] = sound
-        index.append({"name": name, "speaker": speaker})
-    _write(target, index, arrays)
-
-
 def _write(
     target: Path, index: list[dict[str, str]], arrays: dict[str, npt.NDArray[np.generic]]
 ) -> None:
@@ -115,10 +73,7 @@ def _write(
 
 
 def write_variant(labels: Path, out: Path, number: int) -> None:
-    """Writes OUT/variant_NN.npz: one augmented reading of every clip; number 0 is the plain one.
-
-    Where OUT/usual.npz is (see `lips.teach`), what lips usually do for the same sounds goes along.
-    """
+    """Writes OUT/variant_NN.npz: one augmented reading of every clip; number 0 is the plain one."""
     target = out / f"variant_{number:02d}.npz"
     if target.exists():
         return
@@ -127,26 +82,16 @@ def write_variant(labels: Path, out: Path, number: int) -> None:
     index = []
     with np.load(labels / "sounds.npz") as data:
         sounds = dict(data)
-    usual: dict[str, F32] = {}
-    if (out / "usual.npz").exists():
-        with np.load(out / "usual.npz") as data:
-            usual = dict(data)
     for clip in lipdata.load_clips(labels):
-        count, width = clip.code.shape
-        both = clip.code
-        if clip.name in usual:
-            both = np.concatenate([both, usual[clip.name][:count]], 1)
-        sound = sounds.get(clip.name, np.full(count * 4, -1, np.int8))
+        sound = sounds.get(clip.name, np.full(len(clip.code) * 4, -1, np.int8))
         if number == 0:
-            mel, valid = logmel.LogMel().push(clip.pcm), clip.valid
+            mel, code, valid = logmel.LogMel().push(clip.pcm), clip.code, clip.valid
         else:
-            mel, both, valid, factor = lipdata.vary(clip.pcm, both, clip.valid, rng)
-            at = np.round(np.arange(len(both) * 4) * factor).astype(int)
+            mel, code, valid, factor = lipdata.vary(clip.pcm, clip.code, clip.valid, rng)
+            at = np.round(np.arange(len(code) * 4) * factor).astype(int)
             sound = sound[np.minimum(at, len(sound) - 1)]
         arrays[clip.name + ".mel"] = mel.astype(np.float16)
-        arrays[clip.name + ".code"] = both[:, :width].astype(np.float16)
-        if both.shape[1] > width:
-            arrays[clip.name + ".usual"] = both[:, width:].astype(np.float16)
+        arrays[clip.name + ".code"] = code.astype(np.float16)
         arrays[clip.name + ".mask"] = valid.astype(np.float16)
         arrays[clip.name + ".sound"] = sound
         index.append({"name": clip.name, "speaker": clip.speaker})

@@ -6,7 +6,7 @@ python -m models.train.lips train    LABELS FEATURES RUN --hearing HEARING      
 python -m models.train.lips pair     LABELS FEATURES RUN              the lip-audio pair for it
 python -m models.train.lips evaluate LABELS RUN                       a table of held-out clips
 python -m models.train.lips export   LABELS RUN WEIGHTS.onnx [--sync SYNC.npz]
-python -m models.train.lips openings LABELS OUT.json                  for the engine's own test
+python -m models.train.lips openings LABELS FOOTAGE OUT.json          for the engine's own test
 
 FEATURES also takes the synthetic speech of `models.train.speech`. `hear` and `train` go on where
 they were broken off.
@@ -19,12 +19,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from kernels import logmel
 from models import facemodel
+from models.label import sound
 from models.nets.contrast import Pair, PairConfig
 from models.nets.lips import HOPS, LipNet
 from models.train import hearing, lipdata, lippair, lipprep, liptune
@@ -97,18 +99,33 @@ def evaluate(labels: Path, folder: Path) -> tuple[list[Score], tuple[int, int]]:
     return [measure(c, predict(net, c)) for c in held], retrieved(net, pair, held)
 
 
-def write_openings(labels: Path, speakers: set[str], out: Path) -> None:
+def _begins_s(film: Path, pcm: npt.NDArray[np.float32]) -> float:
+    """Where in a film's sound its label's sound begins, by their correlation: labels begin with
+    the first picture's own time."""
+    own = sound.read_sound(film, 0.0, len(pcm) // lipdata.CHUNK)
+    if own is None:
+        raise ValueError(f"{film}: no sound")
+    size = 2 * len(pcm)
+    spectrum = np.fft.rfft(own.astype(np.float64), size) * np.conj(np.fft.rfft(pcm, size))
+    lag = int(np.fft.irfft(spectrum).argmax())
+    return (lag - size if lag > len(pcm) else lag) / logmel.RATE_HZ
+
+
+def write_openings(labels: Path, footage: Path, speakers: set[str], out: Path) -> None:
     """Writes the lip openings of clips as JSON, for tests that hear the footage themselves; of
     short clips, the lip codes too."""
     opening = facemodel.load().opening
     told, offsets = {}, lipdata.offsets(labels)
+    pcm = {name: row[3] for name, row in lipdata.codes(labels).items()}
     for clip in lipdata.load_clips(labels):
         if clip.speaker not in speakers:
             continue
         voiced = clip.valid & ~lipdata.quiet(clip.pcm)
         begins = lipdata.begins(offsets.get(clip.name, 0.0))
+        whole = pcm[clip.name]
+        leads = 0.0 if whole is None else _begins_s(footage / clip.name.replace("__", "/"), whole)
         row: dict[str, object] = {
-            "sound_starts_ms": begins * 1000 / logmel.RATE_HZ,
+            "sound_starts_ms": round(1000 * (begins / logmel.RATE_HZ + leads), 2),
             "opening": [round(float(x), 4) for x in clip.code @ opening],
             "speech": "".join("01"[int(v)] for v in voiced),
         }
@@ -160,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
             "features": "folder of augmented features",
             "hearing": "folder of the run that learns sounds",
             "run": "folder of the run that learns lips",
+            "footage": "folder of the films that were labelled",
             "out": "file to write",
         }
         for path in paths:
@@ -169,7 +187,6 @@ def _parser() -> argparse.ArgumentParser:
     p = verb("prepare", "augmented readings of every clip, and noises", "features")
     p.add_argument("--variants", type=int, default=8, help="readings of every clip")
     p.add_argument("--speech", type=Path, help="folder of WAV files for babble noise")
-    p.add_argument("--read", type=Path, help="read speech with its words, laid out like LJSpeech")
     p = verb("hear", "learn which sound is spoken when", "features", "hearing")
     p.add_argument("--preset", choices=sorted(PRESETS), default="standard", help="how long")
     p.add_argument("--steps", type=int, help="optimiser steps, in place of the preset's")
@@ -191,14 +208,12 @@ def _parser() -> argparse.ArgumentParser:
     verb("evaluate", "figures on the speakers left out", "run")
     p = verb("export", "write the network that the engine runs", "run", "out")
     p.add_argument("--sync", type=Path, help="npz to write the sync expert's weights to")
-    p = verb("openings", "write lip openings as JSON, for tests", "out")
+    p = verb("openings", "write lip openings as JSON, for tests", "footage", "out")
     p.add_argument("--speakers", default=held_out, help="whose, with commas")
     return parser
 
 
-def _prepare(
-    labels: Path, out: Path, variants: int, speech: Path | None, read: Path | None
-) -> None:
+def _prepare(labels: Path, out: Path, variants: int, speech: Path | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if not (labels / "sounds.npz").exists():
         lipprep.write_sounds(labels)
@@ -206,8 +221,6 @@ def _prepare(
         lipprep.write_noises(out, speech)
     for number in tqdm(range(variants)):
         lipprep.write_variant(labels, out, number)
-    if read:
-        lipprep.write_read(out, read)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -220,7 +233,7 @@ def main(argv: list[str] | None = None) -> None:
     if not any((args.labels / "train").glob("*.npz")):
         raise ValueError(f"{args.labels}: no labelled clips in its folder train/")
     if args.verb == "prepare":
-        _prepare(args.labels, args.features, args.variants, args.speech, args.read)
+        _prepare(args.labels, args.features, args.variants, args.speech)
     elif args.verb == "hear":
         torch.set_num_threads(args.threads)
         config = PRESETS[args.preset]
@@ -244,7 +257,7 @@ def main(argv: list[str] | None = None) -> None:
         torch.set_num_threads(1)
         fit_pair(args.labels, args.features, args.run, PairTraining(steps=args.steps))
     elif args.verb == "openings":
-        write_openings(args.labels, set(args.speakers.split(",")), args.out)
+        write_openings(args.labels, args.footage, set(args.speakers.split(",")), args.out)
     elif args.verb == "export":
         export(args.run, args.out, args.sync)
     elif args.verb == "evaluate":

@@ -23,7 +23,7 @@ SHIFT = 0.1
 
 
 def load(run: Path) -> LipNet:
-    """The network of a run that `lipfit` has written, ready to run."""
+    """The averaged weights of a run of `liptune`, ready to run."""
     kept = Run(run)
     net = LipNet(LipNetConfig.of(kept.config["net"]), kept.config["lookahead_ms"])
     net.load_state_dict(kept.weights())
