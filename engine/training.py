@@ -12,7 +12,8 @@ TRAININGS = {
     "faceshape": ("models.train.faceshape", "landmark tracks -> identity and expression modes"),
     "expression": ("models.train.expression", "autoencoder: lip code, blink code and the rest"),
     "speech": ("models.train.speech", "synthetic speech with exact times and lips"),
-    "align": ("models.train.align", "times of the sounds in real speech with known words"),
+    "align": ("models.train.speech.align", "times of the sounds in real speech with known words"),
+    "shapes": ("models.train.speech.coarticulation", "what lips do for each sound (shapes.npz)"),
     "lips": ("models.train.lips", "lip network: from sound to lip code and lip embedding"),
     "motion": ("models.train.motion", "motion network: head pose and blinks to go with speech"),
 }

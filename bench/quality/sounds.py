@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.quality.clips import Talk, root
 from bench.quality.figures import Sound
 from engine.errors import MediaError
-from models.train import phones
+from models.train.speech import phones
 
 Sounds = tuple[Sound, ...]
 

@@ -1,1 +1,1 @@
-"""From a folder of talking videos to training tensors; `python -m models.data` is the command."""
+"""From a folder of talking videos to training tensors; `visavis train data` is the command."""

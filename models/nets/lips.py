@@ -17,7 +17,7 @@ HOPS = 4
 AROUND = (-8, -4, 0, 4, 8)
 """Hops of 10 ms around a picture's time at which its sounds are named: two pictures each way."""
 SHUT = (8, 23, 28)
-"""Classes of b, m and p, for which lips meet (`models.train.sounds.SOUNDS`)."""
+"""Classes of b, m and p, for which lips meet (`models.train.speech.sounds.SOUNDS`)."""
 _CLOSING = (0.03, 0.22)
 """Likelihood of these at which the mouth begins to close, and at which it is shut."""
 _LEVELS = ((2, 18), (18, 40), (40, 75))

@@ -1,8 +1,8 @@
 """Footage -> the autoencoder that splits expressions (face_codes.npz), and the swap test.
 
-    python -m models.train.expression train LABELS RUN [--shape FILE] [--without NAME ...]
-    python -m models.train.expression export RUN OUT
-    python -m models.train.expression measure LABELS [--codes FILE] [--shape FILE] [--only NAME ...]
+    visavis train expression train LABELS RUN [--shape FILE] [--without NAME ...]
+    visavis train expression export RUN OUT
+    visavis train expression measure LABELS [--codes FILE] [--shape FILE] [--only NAME ...]
 
 Expressions come from `models.faceshape.fit`, less that of the clip's face at rest. Besides giving
 an expression back, the network is asked to give the mouth of one frame, the lids of a second and
@@ -313,7 +313,3 @@ def main(argv: list[str] | None = None) -> None:
     networks = {p.stem: expression.read(p) for p in args.codes or []}
     for line in report(args.labels, shape, networks or {"split": expression.load()}, args.only):
         sys.stdout.write(line + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Landmark tracks -> the face model (face.npz): neutral face, lip basis, stable points.
 
-    python -m models.train.face LABELS MESH_OBJ OUT
+    visavis train face LABELS MESH_OBJ OUT
 
 LABELS is what `models.label.track` wrote (folders train/ and stills/), MESH_OBJ MediaPipe's
 canonical face model, which gives the left-right pairs of landmarks.
@@ -291,7 +291,3 @@ def main(argv: list[str] | None = None) -> None:
         + " ".join(f"{o:+.4f}" for o in arrays["opening"])
         + "\n"
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Labelled footage and stills -> the whole face's model (face_shape.npz), and its residual.
 
-    python -m models.train.faceshape build LABELS OUT [--without NAME ...] [--ict FOLDER]
-    python -m models.train.faceshape measure LABELS [--shape FILE] [--only NAME ...]
+    visavis train faceshape build LABELS OUT [--without NAME ...] [--ict FOLDER]
+    visavis train faceshape measure LABELS [--shape FILE] [--only NAME ...]
 
 LABELS is what `models.label.track` wrote (train/, stills/, portraits/). Expression modes are the
 principal components of displacements from the rest face (shut mouth, open eyes) of the same clip;
@@ -357,7 +357,3 @@ def main(argv: list[str] | None = None) -> None:
             sys.stdout.write(" ".join(f"{n:>11}" for n in row) + "\n")
         cells = (f"{v:11.3f}" if isinstance(v, float) else f"{v:>11}" for v in row.values())
         sys.stdout.write(" ".join(cells) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Lips on other languages, by synthetic voices that the network was never trained on.
 
 The clips are spoken by espeak-ng, which tells when each sound begins; the openings beside them
-follow from the sounds (`python -m models.train.speech clips`).
+follow from the sounds (`visavis train speech clips`).
 """
 
 import json

@@ -5,7 +5,8 @@ torch = pytest.importorskip("torch")
 
 from models.nets.contrast import Pair, PairConfig  # noqa: E402
 from models.nets.lips import HOPS, SHUT, LipNet, LipNetConfig, running_max  # noqa: E402
-from models.train import contrast, sounds  # noqa: E402
+from models.train.lips import contrast  # noqa: E402
+from models.train.speech import sounds  # noqa: E402
 
 CONFIG = LipNetConfig(planes=(4, 4), channels=16, hidden=24)
 

@@ -9,7 +9,7 @@ import pytest
 
 from kernels import logmel
 from models import facemodel, weights
-from models.train import coarticulation, codec, flite, phones, sentences, sounds, speech
+from models.train.speech import coarticulation, codec, corpora, flite, phones, sentences, sounds
 
 needs_espeak = pytest.mark.skipif(
     ctypes.util.find_library("espeak-ng") is None, reason="espeak-ng is not installed"
@@ -42,9 +42,9 @@ def test_sentences_of_an_unknown_language_are_refused() -> None:
 
 
 def test_voices_kept_out_never_train() -> None:
-    assert not set(speech.UNHEARD_VARIANTS) & set(speech.VARIANTS)
-    assert set(speech.UNHEARD_CLIPS.values()) <= set(speech.UNHEARD_VARIANTS)
-    assert len(speech.TRAINED_LANGUAGES) >= 10
+    assert not set(corpora.UNHEARD_VARIANTS) & set(corpora.VARIANTS)
+    assert set(corpora.UNHEARD_CLIPS.values()) <= set(corpora.UNHEARD_VARIANTS)
+    assert len(corpora.TRAINED_LANGUAGES) >= 10
 
 
 @needs_espeak
@@ -52,7 +52,7 @@ def test_voices_kept_out_never_train() -> None:
 def test_every_language_speaks_with_known_sounds(language: str) -> None:
     rng = np.random.default_rng(3)
     for _ in range(3):
-        spoken = speech.say(sentences.sentence(rng, language), language, "f2")
+        spoken = corpora.say(sentences.sentence(rng, language), language, "f2")
         assert abs(len(spoken.hops) - len(spoken.pcm) / logmel.HOP) <= 4
         share = float((spoken.hops > 0).mean())
         assert 0.5 < share < 0.95, share
@@ -60,7 +60,7 @@ def test_every_language_speaks_with_known_sounds(language: str) -> None:
 
 @needs_espeak
 def test_told_times_are_those_of_the_sound() -> None:
-    spoken = speech.say("Sasha sees six seas.", "en-us", "m3")
+    spoken = corpora.say("Sasha sees six seas.", "en-us", "m3")
     mel = logmel.LogMel().push(spoken.pcm)[: len(spoken.hops)]
     hiss = mel[:, 60:].mean(1) - mel[:, 10:40].mean(1)
     is_s = spoken.hops[: len(mel)] == sounds.CLASS["s"]
@@ -72,7 +72,7 @@ def test_told_times_are_those_of_the_sound() -> None:
 
 @needs_espeak
 def test_silence_around_speech_is_told_as_silence() -> None:
-    spoken = speech.say("Hello.", "en-us", "")
+    spoken = corpora.say("Hello.", "en-us", "")
     assert not spoken.hops[:20].any()
     assert np.abs(spoken.pcm[: 19 * logmel.HOP]).max() == 0
 
@@ -80,7 +80,7 @@ def test_silence_around_speech_is_told_as_silence() -> None:
 @needs_espeak
 def test_an_unknown_voice_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="no voice 'xx-yy"):
-        speech.say("Hello.", "xx-yy", "f2")
+        corpora.say("Hello.", "xx-yy", "f2")
 
 
 @pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.train import align, lipdata, phones, sounds
+from models.train import lipdata
+from models.train.speech import align, phones, sounds
 
 needs_flite = pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
 

@@ -1,8 +1,8 @@
 """Trains, measures and exports the motion network.
 
-python -m models.train.motion train    LABELS RUN [--preset lite]   resumes from RUN
-python -m models.train.motion evaluate LABELS RUN                   drawn heads beside true ones
-python -m models.train.motion export   LABELS RUN WEIGHTS.onnx
+visavis train motion train    LABELS RUN [--preset lite]   resumes from RUN
+visavis train motion evaluate LABELS RUN                   drawn heads beside true ones
+visavis train motion export   LABELS RUN WEIGHTS.onnx
 """
 
 from collections.abc import Sequence

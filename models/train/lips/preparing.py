@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels import logmel
-from models.train import lipdata, phones
+from models.train import lipdata
+from models.train.speech import phones
 
 F32 = npt.NDArray[np.float32]
 

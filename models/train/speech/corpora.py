@@ -1,16 +1,5 @@
-"""Synthetic speech with exact times of its sounds, spoken by espeak-ng and flite.
+"""Speech whose sounds and lips are known: written for lip training, and as clips for tests."""
 
-python -m models.train.speech write OUT [--sets 10]     features for lip training
-python -m models.train.speech read OUT FOLDER           the same of read speech, words known
-python -m models.train.speech lips OUT                  new lips for all that was written
-python -m models.train.speech clips OUT                 clips of voices never trained on, for tests
-
-`write` goes on where it was broken off. It has no lips of its own: they follow from the sounds
-(`models.train.coarticulation`). It teaches the lip network which sound is which in voices, words
-and languages that the footage lacks.
-"""
-
-import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +9,14 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from kernels import logmel
-from models import facemodel, weights
-from models.train import (
+from models import facemodel
+from models.train import lipdata
+from models.train.speech import (
     align,
     coarticulation,
     codec,
     espeak,
     flite,
-    lipdata,
     phones,
     sentences,
     sounds,
@@ -235,45 +224,3 @@ def _save(
     with part.open("wb") as file:
         np.savez(file, index=np.array(json.dumps(index)), **arrays)  # type: ignore[arg-type]
     part.replace(target)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="visavis train speech", description="Synthetic speech with known sounds and lips."
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    p = verbs.add_parser("write", help="speak, and write features that lip training reads")
-    p.add_argument("out", type=Path)
-    p.add_argument("--sets", type=int, default=10, help="of 240 sentences, a quarter of an hour")
-    p.add_argument(
-        "--lips", type=Path, help="by models.train.coarticulation; default: OUT/lips.npz"
-    )
-    p = verbs.add_parser("lips", help="give speech already written new lips")
-    p.add_argument("out", type=Path)
-    p.add_argument("--lips", type=Path, help="shapes; default: those that are shipped")
-    p = verbs.add_parser("read", help="write features of read speech whose words are known")
-    p.add_argument("out", type=Path)
-    p.add_argument("--lips", type=Path, help="shapes; default: those that are shipped")
-    p.add_argument("folder", type=Path, help="laid out like LJSpeech")
-    p = verbs.add_parser("clips", help="write clips of voices never trained on, for tests")
-    p.add_argument("out", type=Path)
-    p.add_argument("--lips", type=Path, help="shapes; default: those that are shipped")
-    args = parser.parse_args(argv)
-    lips = coarticulation.Lips.load(args.lips or weights.path("shapes.npz"))
-    if args.verb == "lips":
-        renew_lips(args.out, lips)
-        return
-    if args.verb == "read":
-        write_read(args.out, lips, args.folder)
-        return
-    if args.verb == "clips":
-        write_clips(args.out, lips)
-        return
-    args.out.mkdir(parents=True, exist_ok=True)
-    for number in tqdm(range(args.sets), desc="sets"):
-        write_set(args.out, number, lips)
-
-
-if __name__ == "__main__":
-    main()

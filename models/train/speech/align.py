@@ -1,6 +1,6 @@
 """Phone times of real speech whose words are known.
 
-python -m models.train.align LABELS [--words FOLDER]        writes LABELS/sounds.npz
+visavis train align LABELS [--words FOLDER]        writes LABELS/sounds.npz
 
 Dynamic time warping against a synthetic reading of the words (`phones.align`) gives a first path.
 Then a hidden Markov model of one Gaussian a third of a phone learns the speaker's own sounds on
@@ -19,7 +19,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from kernels import logmel
-from models.train import flite, lipdata, phones, sounds
+from models.train import lipdata
+from models.train.speech import flite, phones, sounds
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -266,7 +267,3 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--words", type=Path, help="folder with GRID's word times (*.align)")
     args = parser.parse_args(argv)
     write_sounds(args.labels, args.words)
-
-
-if __name__ == "__main__":
-    main()

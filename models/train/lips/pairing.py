@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from models.nets.contrast import Pair, PairConfig
 from models.nets.lips import HOPS, LipNet
-from models.train import contrast
-from models.train.lipmix import VOICE, Mixer, Piece, Pool
+from models.train.lips import contrast
+from models.train.lips.mixing import VOICE, Mixer, Piece, Pool
 
 F32 = npt.NDArray[np.float32]
 

@@ -1,20 +1,9 @@
-"""Trains, measures and exports the lip network and the sync expert.
-
-python -m models.train.lips prepare  LABELS FEATURES [--variants 8]   augmented readings, noises
-python -m models.train.lips hear     LABELS FEATURES HEARING          sounds, from many voices
-python -m models.train.lips train    LABELS FEATURES RUN --hearing HEARING      and lips
-python -m models.train.lips pair     LABELS FEATURES RUN              the lip-audio pair for it
-python -m models.train.lips evaluate LABELS RUN                       a table of held-out clips
-python -m models.train.lips export   LABELS RUN WEIGHTS.onnx [--sync SYNC.npz]
-python -m models.train.lips openings LABELS FOOTAGE OUT.json          for the engine's own test
-
-FEATURES also takes the synthetic speech of `models.train.speech`. `hear` and `train` go on where
-they were broken off.
-"""
+"""The command line of `visavis train lips`: one function a verb."""
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,12 +18,13 @@ from models import facemodel
 from models.label import sound
 from models.nets.contrast import Pair, PairConfig
 from models.nets.lips import HOPS, LipNet
-from models.train import hearing, lipdata, lippair, lipprep, liptune
-from models.train.hearing import HearingConfig
-from models.train.lipmix import Pool
-from models.train.lippair import PairTraining
-from models.train.lipscore import Score, calibrate, load, measure, predict, retrieved, table
-from models.train.liptune import TuneConfig
+from models.train import lipdata
+from models.train.lips import hearing, pairing, preparing, tuning
+from models.train.lips.hearing import HearingConfig
+from models.train.lips.mixing import Pool
+from models.train.lips.pairing import PairTraining
+from models.train.lips.scoring import Score, calibrate, load, measure, predict, retrieved, table
+from models.train.lips.tuning import TuneConfig
 from models.train.runs import Run
 
 PRESETS = {
@@ -72,7 +62,7 @@ def fit_pair(labels: Path, features: Path, folder: Path, config: PairTraining) -
     """Fits the pair to a run's network and keeps both in the run's folder + "pair"."""
     net, run = load(folder), Run(folder)
     pool = Pool.load(features, labels, set(run.config["held_out"]))
-    pair = lippair.fit(net, pool, config, lambda row: sys.stdout.write(f"{row}\n"))
+    pair = pairing.fit(net, pool, config, lambda row: sys.stdout.write(f"{row}\n"))
     torch.save(net.state_dict(), folder / "paired.pt")
     torch.save(pair.state_dict(), folder / "pair.pt")
 
@@ -216,14 +206,14 @@ def _parser() -> argparse.ArgumentParser:
 def _prepare(labels: Path, out: Path, variants: int, speech: Path | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if not (labels / "sounds.npz").exists():
-        lipprep.write_sounds(labels)
+        preparing.write_sounds(labels)
     if not (out / "noises.npz").exists():
-        lipprep.write_noises(out, speech)
+        preparing.write_noises(out, speech)
     for number in tqdm(range(variants)):
-        lipprep.write_variant(labels, out, number)
+        preparing.write_variant(labels, out, number)
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Command line.
 
     Raises:
@@ -252,7 +242,7 @@ def main(argv: list[str] | None = None) -> None:
             lr=args.lr or lips.lr,
             seed=args.seed,
         )
-        liptune.train(args.labels, args.features, args.hearing, args.run, lips, args.begin)
+        tuning.train(args.labels, args.features, args.hearing, args.run, lips, args.begin)
     elif args.verb == "pair":
         torch.set_num_threads(1)
         fit_pair(args.labels, args.features, args.run, PairTraining(steps=args.steps))
@@ -266,7 +256,3 @@ def main(argv: list[str] | None = None) -> None:
         sys.stdout.write(
             table(scores) + f"\noffset found in {hits} of {windows} windows, {share:.2f}\n"
         )
-
-
-if __name__ == "__main__":
-    main()

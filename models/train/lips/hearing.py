@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.nets.lips import AROUND, HOPS, Hearing, LipNetConfig
-from models.train.lipmix import Batch, Mixer, Pool
+from models.train.lips.mixing import Batch, Mixer, Pool
 from models.train.runs import Run
 
 LOOKAHEADS_MS = (0, 40, 60, 100, 200)

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels import logmel
-from models.train import flite, lipdata, sounds
+from models.train import lipdata
+from models.train.speech import flite, sounds
 
 F32 = npt.NDArray[np.float32]
 I8 = npt.NDArray[np.int8]

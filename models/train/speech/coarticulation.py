@@ -1,6 +1,6 @@
 """What lips do for the sounds around a picture.
 
-python -m models.train.coarticulation LABELS LIPS.npz        fit on film whose sounds are known
+visavis train shapes LABELS SHAPES.npz        fit on film whose sounds are known
 """
 
 import argparse
@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models import facemodel
-from models.train import lipdata, phones, sounds
+from models.train import lipdata
+from models.train.speech import phones, sounds
 
 F32 = npt.NDArray[np.float32]
 I8 = npt.NDArray[np.int8]
@@ -196,10 +197,10 @@ def closures(opening: F32, told: list[tuple[str, float, float]]) -> list[bool]:
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
-        prog="visavis train coarticulation", description="Fits lips to sounds, on film."
+        prog="visavis train shapes", description="Fits lips to sounds, on film."
     )
     parser.add_argument("labels", type=Path, help="labelled footage with its sounds.npz")
-    parser.add_argument("out", type=Path, help="LIPS.npz, for models.train.speech")
+    parser.add_argument("out", type=Path, help="SHAPES.npz, for `visavis train speech --lips`")
     args = parser.parse_args(argv)
     told = examples(args.labels)
     found = cross_validate(told)
@@ -208,7 +209,3 @@ def main(argv: list[str] | None = None) -> None:
         f"own lips shut on {100 * found.shut:.0f} % of p, b, m\n"
     )
     fit(told).save(args.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -12,8 +12,9 @@ from kernels import logmel
 from models import facemodel
 from models.nets.contrast import Pair
 from models.nets.lips import HOPS, LipNet, LipNetConfig
-from models.train import contrast, lipdata
+from models.train import lipdata
 from models.train.lipdata import Clip
+from models.train.lips import contrast
 from models.train.runs import Run
 
 F32 = npt.NDArray[np.float32]

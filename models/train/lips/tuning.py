@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from models import facemodel
 from models.nets.lips import AROUND, LipNet, LipNetConfig
-from models.train import hearing
-from models.train.lipmix import Mixer, Pool
+from models.train.lips import hearing
+from models.train.lips.mixing import Mixer, Pool
 from models.train.runs import Run
 
 WARM_UP = hearing.WARM_UP
