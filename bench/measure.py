@@ -258,9 +258,9 @@ def _change(
     reference: npt.NDArray[np.float32], face: npt.NDArray[np.float32], mouth: tuple[slice, slice]
 ) -> float:
     upper = slice(0, mouth[0].start)
-    (x, y), _ = cv2.phaseCorrelate(
-        np.ascontiguousarray(reference[upper]), np.ascontiguousarray(face[upper])
-    )
+    strips = [np.ascontiguousarray(picture[upper]) for picture in (reference, face)]
+    window = cv2.createHanningWindow(strips[0].shape[::-1], cv2.CV_32F)
+    (x, y), _ = cv2.phaseCorrelate(*strips, window)
     back = np.array([[1, 0, x], [0, 1, y]], np.float32)
     size = (face.shape[1], face.shape[0])
     still = cv2.warpAffine(
@@ -270,4 +270,5 @@ def _change(
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return float(np.abs(still[mouth] - reference[mouth]).mean())
+    # A shift that makes the mouth less alike was no movement of the head.
+    return min(float(np.abs(one[mouth] - reference[mouth]).mean()) for one in (still, face))

@@ -56,7 +56,7 @@ def run(name: str, argv: Sequence[str]) -> int:
             f"`visavis train {name}` needs {error.name or error}, which is not installed: "
             "pip install 'visavis[train]', or `make venv-train` and .venv-train/bin/visavis"
         ) from error
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         _log.info("where it was refused:", exc_info=True)
         raise ConfigError(f"train {name}: {error}") from error
     return 0

@@ -116,7 +116,7 @@ def by_speaker(labels: Path, named: Mapping[str, str] | None = None) -> dict[str
         if path.name.endswith(".part.npz"):
             continue
         name = path.name.removesuffix(".npz")
-        out.setdefault(known.get(name) or face.speaker_of(name), []).append(path)
+        out.setdefault(known.get(name) or clips.speaker_of(name), []).append(path)
     if not out:
         raise FileNotFoundError(f"{labels / 'train'}: no label files (*.npz)")
     return out

@@ -12,7 +12,6 @@ lips, the others are the principal components of what is left. All lengths are f
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,14 +51,6 @@ class Track:
     pcm: npt.NDArray[np.int16] | None
 
 
-def speaker_of(name: str) -> str:
-    """Speaker of a label file: the folder its footage lay in, or its own name without one."""
-    folder, _, clip = name.partition("__")
-    if folder == "grid":
-        return "grid_" + re.split(r"[_.]", clip)[0]
-    return "obama" if folder.startswith("obama") else folder
-
-
 def known(speakers: Sequence[str], folder: Path) -> None:
     """Makes sure that a folder of labels has all these speakers.
 
@@ -67,7 +58,7 @@ def known(speakers: Sequence[str], folder: Path) -> None:
         ValueError: it lacks one.
     """
     told, names = clips.speakers(folder.parent), [p.stem for p in folder.glob("*.npz")]
-    found = sorted({told.get(n) or speaker_of(n) for n in names})
+    found = sorted({told.get(n) or clips.speaker_of(n) for n in names})
     if missing := [s for s in speakers if s not in found]:
         raise ValueError(f"{folder}: speaker {missing[0]!r} is not there, only {found}")
 
@@ -85,7 +76,7 @@ def load_tracks(folder: Path) -> Iterator[Track]:
         with np.load(path) as data:
             name = path.name.removesuffix(".npz")
             pcm = data.get("pcm", None)
-            speaker = told.get(name) or speaker_of(name)
+            speaker = told.get(name) or clips.speaker_of(name)
             yield Track(name, speaker, data["landmarks"], data["valid"], pcm)
 
 

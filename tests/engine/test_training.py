@@ -48,8 +48,9 @@ def test_a_training_gets_the_rest_of_the_line(trained):
     assert calls == [["train", "LABELS", "RUN", "--steps", "20"], ["--help"]]
 
 
-def test_what_a_training_refuses_is_one_error(trained, capsys):
-    trained(ValueError("RUN: holds a run with another steps"))
+@pytest.mark.parametrize("refusal", [ValueError, FileNotFoundError])
+def test_what_a_training_refuses_is_one_error(refusal, trained, capsys):
+    trained(refusal("RUN: holds a run with another steps"))
     assert cli.main(["train", "lips", "train"]) == 2
     assert "train lips: RUN: holds a run with another steps" in one_error(capsys)
 

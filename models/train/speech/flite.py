@@ -1,6 +1,7 @@
 """Speech and pronunciations from flite, an English synthesiser that tells its sounds' times."""
 
 import re
+import shutil
 import subprocess
 import tempfile
 from functools import lru_cache
@@ -21,8 +22,11 @@ def speak(text: str, voice: str, stretch: float) -> tuple[F32, I8]:
     """Speech by flite: sound (N,) float32 at 16 kHz and the class of each 10 ms, (N / 160,) int8.
 
     Raises:
+        FileNotFoundError: flite is not installed.
         ValueError: flite named a sound that is not in SOUNDS.
     """
+    if shutil.which("flite") is None:
+        raise FileNotFoundError("flite was not found; install the package flite")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "speech.wav"
         command = ["flite", "-voice", voice, "-psdur", "--setf", f"duration_stretch={stretch}"]
