@@ -258,9 +258,9 @@ def _change(
     reference: npt.NDArray[np.float32], face: npt.NDArray[np.float32], mouth: tuple[slice, slice]
 ) -> float:
     upper = slice(0, mouth[0].start)
-    strips = [np.ascontiguousarray(picture[upper]) for picture in (reference, face)]
-    window = cv2.createHanningWindow(strips[0].shape[::-1], cv2.CV_32F)
-    (x, y), _ = cv2.phaseCorrelate(*strips, window)
+    before, after = (np.ascontiguousarray(picture[upper]) for picture in (reference, face))
+    window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
+    (x, y), _ = cv2.phaseCorrelate(before, after, window)
     back = np.array([[1, 0, x], [0, 1, y]], np.float32)
     size = (face.shape[1], face.shape[0])
     still = cv2.warpAffine(
