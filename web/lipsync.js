@@ -1,7 +1,6 @@
 /** Notices a machine that plays the avatar's voice late: a wireless headset, a far sound card. */
 
-/** By the browser's own estimate, which has pictures that are shown at once 25 ms too early. */
-const LATE_MS = 100;
+const LATE_MS = 75;
 const READINGS = 8;
 
 /** The server has pictures shown at once; asked to, it lets the browser hold them for the sound. */

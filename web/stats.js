@@ -14,6 +14,9 @@ export class CallGone extends Error {}
 const SKEW_SMOOTHING = 0.3;
 /** One buffer of capture and one packet of sound pass before anything can leave the browser. */
 const MICROPHONE_MS = 20;
+/** The browser's estimate leaves out the way to the screen of pictures that are shown at once. */
+const SCREEN_MS = 25;
+const AT_ONCE_MS = 5;
 
 /** Reads figures of one call; differences are taken between readings. */
 export class Gauge {
@@ -66,15 +69,15 @@ export class Gauge {
         typeof server?.latency_ms === "number"
           ? MICROPHONE_MS + server.latency_ms + tripMs + bufferMs
           : null,
-      skewMs: this.#skew(video, audio),
+      skewMs: this.#skew(video, audio, bufferMs < AT_ONCE_MS ? SCREEN_MS : 0),
       kbps: ((now.bytes - before.bytes) * 8) / elapsedMs,
     };
   }
 
   /** Both times name the sender's clock at which the thing now shown, or heard, was sent. */
-  #skew(/** @type {any} */ video, /** @type {any} */ audio) {
+  #skew(/** @type {any} */ video, /** @type {any} */ audio, /** @type {number} */ screenMs) {
     if (!video?.estimatedPlayoutTimestamp || !audio?.estimatedPlayoutTimestamp) return this.skewMs;
-    const skewMs = video.estimatedPlayoutTimestamp - audio.estimatedPlayoutTimestamp;
+    const skewMs = video.estimatedPlayoutTimestamp - audio.estimatedPlayoutTimestamp - screenMs;
     this.skewMs = this.skewMs === null ? skewMs : this.skewMs + SKEW_SMOOTHING * (skewMs - this.skewMs);
     return this.skewMs;
   }

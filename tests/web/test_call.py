@@ -190,7 +190,7 @@ async (readings) => {
 
 def test_sound_that_stays_late_is_noticed_once(visit):
     caller = visit()
-    late = caller.page.evaluate(LISTEN, [30, *[150] * 7, None, *[150] * 20])
+    late = caller.page.evaluate(LISTEN, [60, *[150] * 7, None, *[150] * 20])
     assert [i for i, noticed in enumerate(late) if noticed] == [16]
 
 
