@@ -155,7 +155,7 @@ function begin(current) {
       if (current !== call || current.ended) return;
       view.setFigures(figures);
       watchPicture(figures.fps);
-      if (lipSync.follow(figures.skewMs)) current.letPicturesWait(PICTURE_WAIT_MS);
+      if (lipSync.follow(figures.skewMs, figures.soundBufferMs)) current.letPicturesWait(PICTURE_WAIT_MS);
     } catch (error) {
       if (error instanceof CallGone) current.dropped();
       else if (!current.ended) throw error;

@@ -5,6 +5,7 @@
  * @property {number | null} fps pictures shown a second
  * @property {number | null} latencyMs from the voice to the avatar's, see `Gauge.read`
  * @property {number | null} skewMs picture ahead of sound when positive
+ * @property {number | null} soundBufferMs that sound waits in the browser's buffer
  * @property {number | null} kbps sound and picture received
  */
 
@@ -54,14 +55,19 @@ export class Gauge {
       frames: video?.framesDecoded ?? 0,
       emitted: video?.jitterBufferEmittedCount ?? 0,
       delayS: video?.jitterBufferDelay ?? 0,
+      samples: audio?.jitterBufferEmittedCount ?? 0,
+      soundDelayS: audio?.jitterBufferDelay ?? 0,
     };
     const before = this.last;
     this.last = now;
     const elapsedMs = before ? now.timeMs - before.timeMs : 0;
-    if (!before || elapsedMs <= 0) return { fps: null, latencyMs: null, skewMs: null, kbps: null };
+    if (!before || elapsedMs <= 0) {
+      return { fps: null, latencyMs: null, skewMs: null, soundBufferMs: null, kbps: null };
+    }
 
     const emitted = now.emitted - before.emitted;
     const bufferMs = emitted > 0 ? ((now.delayS - before.delayS) / emitted) * 1000 : 0;
+    const samples = now.samples - before.samples;
     const tripMs = (pair?.currentRoundTripTime ?? 0) * 1000;
     return {
       fps: ((now.frames - before.frames) * 1000) / elapsedMs,
@@ -70,6 +76,7 @@ export class Gauge {
           ? MICROPHONE_MS + server.latency_ms + tripMs + bufferMs
           : null,
       skewMs: this.#skew(video, audio, bufferMs < AT_ONCE_MS ? SCREEN_MS : 0),
+      soundBufferMs: samples > 0 ? ((now.soundDelayS - before.soundDelayS) / samples) * 1000 : null,
       kbps: ((now.bytes - before.bytes) * 8) / elapsedMs,
     };
   }

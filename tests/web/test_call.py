@@ -180,18 +180,22 @@ def test_full_server_is_explained_and_says_when_to_try_again(visit):
 
 
 LISTEN = """
-async (readings) => {
+async ([skews, bufferMs]) => {
   const { LipSync } = await import('./lipsync.js');
   const sync = new LipSync();
-  return readings.map((ms) => sync.follow(ms));
+  return skews.map((ms) => sync.follow(ms, bufferMs));
 }
 """
 
 
-def test_sound_that_stays_late_is_noticed_once(visit):
-    caller = visit()
-    late = caller.page.evaluate(LISTEN, [60, *[150] * 7, None, *[150] * 20])
-    assert [i for i, noticed in enumerate(late) if noticed] == [16]
+def test_a_headset_that_plays_late_is_noticed_once(visit):
+    skews = [60, *[150] * 14, None, *[150] * 40]
+    late = visit().page.evaluate(LISTEN, [skews, 45])
+    assert [i for i, noticed in enumerate(late) if noticed] == [30]
+
+
+def test_sound_that_waits_in_the_browsers_own_buffer_is_not_a_headset(visit):
+    assert not any(visit().page.evaluate(LISTEN, [[150] * 40, 120]))
 
 
 @pytest.mark.parametrize(
