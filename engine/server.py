@@ -22,7 +22,6 @@ from engine.errors import ConfigError, SignallingError
 logger = logging.getLogger(__name__)
 
 MAX_OFFER_BYTES: Final = 64 * 1024
-MAX_PICTURE_WAIT_MS: Final = 1000
 RETRY_AFTER_S: Final = 10
 WEB: Final = Path(__file__).resolve().parent.parent / "web"
 
@@ -94,7 +93,6 @@ def create_app(
             web.get("/api/avatars/{name}/picture", _picture),
             web.post("/api/call", _call),
             web.get("/api/call/{call}", _figures),
-            web.patch("/api/call/{call}", _change),
             web.delete("/api/call/{call}", _hang_up),
             web.get("/health", _health),
             web.get("/metrics", _metrics),
@@ -278,22 +276,6 @@ async def _figures(request: web.Request) -> web.Response:
     if session is None:
         return _error(404, f"there is no call {request.match_info['call'][:40]!r}")
     return web.json_response(session.figures())
-
-
-async def _change(request: web.Request) -> web.Response:
-    session = request.app[CALLS].find(request.match_info["call"])
-    if session is None:
-        return _error(404, f"there is no call {request.match_info['call'][:40]!r}")
-    expected = f'expected {{"picture_wait_ms": 0 to {MAX_PICTURE_WAIT_MS}}}'
-    try:
-        wanted = await request.json()
-    except ValueError:
-        return _error(400, f"the change is not JSON, {expected}")
-    wait_ms = wanted.get("picture_wait_ms") if isinstance(wanted, dict) else None
-    if type(wait_ms) is not int or not 0 <= wait_ms <= MAX_PICTURE_WAIT_MS:
-        return _error(400, f"the change is {str(wanted)[:100]}, {expected}")
-    session.let_pictures_wait(wait_ms)
-    return web.json_response({"picture_wait_ms": wait_ms})
 
 
 async def _hang_up(request: web.Request) -> web.Response:

@@ -222,10 +222,6 @@ class Session:
             "stages": timings,
         }
 
-    def let_pictures_wait(self, most_ms: int) -> None:
-        """Allows the browser to hold pictures back, where it plays sound late."""
-        self._peer.let_pictures_wait(most_ms)
-
     async def _listen(self) -> None:
         async for pcm in self._peer.microphone():
             # What comes before the pipeline stands would only be a backlog.

@@ -204,7 +204,6 @@ class Peer:
         self._video = _PacketTrack("video", VIDEO_QUEUE)
         self._buffer: transport_mends.InOrderBuffer | None = None
         self._receiver: RTCRtpReceiver | None = None
-        self._playout: transport_mends.PlayoutDelay | None = None
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._connection.on("connectionstatechange", self._on_state)
 
@@ -279,11 +278,6 @@ class Peer:
             self.figures.late_packets = self._buffer.late
         return self.figures
 
-    def let_pictures_wait(self, most_ms: int) -> None:
-        """Allows the browser to hold pictures back, where it plays sound late."""
-        if self._playout is not None:
-            self._playout.most_ms = most_ms
-
     async def close(self) -> None:
         """Ends the connection in bounded time; may be called more than once."""
         self._sound.finish()
@@ -296,7 +290,7 @@ class Peer:
     ) -> None:
         self._receiver = sound.receiver
         self._buffer = transport_mends.remove_audio_delay(sound.receiver)
-        self._playout = transport_mends.offer_playout_delay(video, offered.rtp.headerExtensions)
+        transport_mends.offer_playout_delay(video, offered.rtp.headerExtensions)
         transport_mends.route_feedback(
             video.sender,
             on_keyframe=self._on_keyframe,

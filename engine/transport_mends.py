@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 AIORTC_VERSION: Final = "1.16"
 PLAYOUT_DELAY_URI: Final = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 
+PLAYOUT_DELAY_MAX_MS: Final = 200
 
 CONSENT_INTERVAL_S: Final = 0.8
 CONSENT_FAILURES: Final = 3
@@ -131,38 +132,36 @@ def remove_audio_delay(receiver: RTCRtpReceiver) -> InOrderBuffer:
     return buffer
 
 
-class PlayoutDelay(HeaderExtensionsMap):
-    """Adds playout-delay to what a sender writes: the least and the most that pictures may wait.
+class _PlayoutDelayMap(HeaderExtensionsMap):
+    """Adds playout-delay to what a sender writes: show each picture when it arrives.
 
-    Attributes:
-        most_ms: in steps of 10; with 0 each picture is shown when it arrives.
+    The greatest delay leaves the browser room to hold pictures back where a bad network makes its
+    sound late; on a good one it costs nothing.
     """
+
+    _VALUE = (PLAYOUT_DELAY_MAX_MS // 10).to_bytes(3, "big")
 
     def __init__(self) -> None:
         super().__init__()
-        self.most_ms = 0
         self._id: int | None = None
 
     def configure(self, parameters: RTCRtpParameters) -> None:
-        """Takes the numbers that extensions were negotiated under."""
         super().configure(parameters)
         for extension in parameters.headerExtensions:
             if extension.uri == PLAYOUT_DELAY_URI:
                 self._id = extension.id
 
     def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
-        """Writes a packet's extensions: their profile and bytes."""
         profile, value = super().set(values)
         if self._id is None:
             return profile, value
         extensions = unpack_header_extensions(profile, value)
-        delay = (self.most_ms // 10).to_bytes(3, "big")
-        return pack_header_extensions([*extensions, (self._id, delay)])
+        return pack_header_extensions([*extensions, (self._id, self._VALUE)])
 
 
 def offer_playout_delay(
     transceiver: aiortc.RTCRtpTransceiver, offered: list[RTCRtpHeaderExtensionParameters]
-) -> PlayoutDelay | None:
+) -> bool:
     """Accepts playout-delay in the answer and sends it, where the offer has it.
 
     To be called after `setRemoteDescription` and before `createAnswer`.
@@ -171,17 +170,15 @@ def offer_playout_delay(
         offered: the header extensions of the offer's video section.
 
     Returns:
-        What is sent, to be changed at any time; None where the offer lacked it.
+        Whether the offer had it.
     """
     _has(transceiver, "_headerExtensions")
     _has(transceiver.sender, _SENDER_EXTENSIONS)
     wanted = [e for e in offered if e.uri == PLAYOUT_DELAY_URI]
-    if not wanted:
-        return None
-    transceiver._headerExtensions = [*transceiver._headerExtensions, wanted[0]]
-    written = PlayoutDelay()
-    setattr(transceiver.sender, _SENDER_EXTENSIONS, written)
-    return written
+    if wanted:
+        transceiver._headerExtensions = [*transceiver._headerExtensions, wanted[0]]
+        setattr(transceiver.sender, _SENDER_EXTENSIONS, _PlayoutDelayMap())
+    return bool(wanted)
 
 
 def open_bundled(sdp: str) -> str:

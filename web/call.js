@@ -97,16 +97,6 @@ export class Call extends EventTarget {
     for (const track of this.microphone?.getAudioTracks() ?? []) track.enabled = !value;
   }
 
-  /**
-   * Lets the browser hold pictures back for sound that it plays late.
-   * @param {number} ms at most
-   */
-  letPicturesWait(ms) {
-    if (!this.url) return;
-    const body = JSON.stringify({ picture_wait_ms: ms });
-    fetch(this.url, { method: "PATCH", headers: { "Content-Type": "application/json" }, body }).catch(() => {});
-  }
-
   /** Ends the call. Also right while the page goes away. */
   hangUp() {
     this.#end({ reason: "hung-up" });

@@ -1,7 +1,6 @@
 /** Ties the call to the page. */
 
 import { Call } from "./call.js";
-import { LipSync } from "./lipsync.js";
 import { Meter } from "./meter.js";
 import { CallGone, Gauge } from "./stats.js";
 import { View } from "./ui.js";
@@ -11,8 +10,6 @@ const FIGURES_MS = 1_000;
 /** After so long without any sound, the page asks about the microphone. */
 const SILENCE_MS = 8_000;
 const PATIENCE_MS = 300;
-/** The most that pictures may wait for sound that is played late. */
-const PICTURE_WAIT_MS = 400;
 const HOLDING_ON = "The connection is weak. Holding on…";
 const SILENCED = "The browser keeps the avatar silent. Press “Sound” to hear it.";
 const CHOICE_KEY = "visavis.avatar";
@@ -138,7 +135,6 @@ function onState(current, detail) {
 function begin(current) {
   const since = performance.now();
   const gauge = new Gauge(/** @type {RTCPeerConnection} */ (current.connection), current.url);
-  const lipSync = new LipSync();
   lastSoundMs = since;
   stalled = false;
   view.setMuted(false);
@@ -155,7 +151,6 @@ function begin(current) {
       if (current !== call || current.ended) return;
       view.setFigures(figures);
       watchPicture(figures.fps);
-      if (lipSync.follow(figures.skewMs, figures.soundBufferMs)) current.letPicturesWait(PICTURE_WAIT_MS);
     } catch (error) {
       if (error instanceof CallGone) current.dropped();
       else if (!current.ended) throw error;

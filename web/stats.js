@@ -5,7 +5,6 @@
  * @property {number | null} fps pictures shown a second
  * @property {number | null} latencyMs from the voice to the avatar's, see `Gauge.read`
  * @property {number | null} skewMs picture ahead of sound when positive
- * @property {number | null} soundBufferMs that sound waits in the browser's buffer
  * @property {number | null} kbps sound and picture received
  */
 
@@ -15,9 +14,6 @@ export class CallGone extends Error {}
 const SKEW_SMOOTHING = 0.3;
 /** One buffer of capture and one packet of sound pass before anything can leave the browser. */
 const MICROPHONE_MS = 20;
-/** The browser's estimate leaves out the way to the screen of pictures that are shown at once. */
-const SCREEN_MS = 25;
-const AT_ONCE_MS = 5;
 
 /** Reads figures of one call; differences are taken between readings. */
 export class Gauge {
@@ -55,19 +51,14 @@ export class Gauge {
       frames: video?.framesDecoded ?? 0,
       emitted: video?.jitterBufferEmittedCount ?? 0,
       delayS: video?.jitterBufferDelay ?? 0,
-      samples: audio?.jitterBufferEmittedCount ?? 0,
-      soundDelayS: audio?.jitterBufferDelay ?? 0,
     };
     const before = this.last;
     this.last = now;
     const elapsedMs = before ? now.timeMs - before.timeMs : 0;
-    if (!before || elapsedMs <= 0) {
-      return { fps: null, latencyMs: null, skewMs: null, soundBufferMs: null, kbps: null };
-    }
+    if (!before || elapsedMs <= 0) return { fps: null, latencyMs: null, skewMs: null, kbps: null };
 
     const emitted = now.emitted - before.emitted;
     const bufferMs = emitted > 0 ? ((now.delayS - before.delayS) / emitted) * 1000 : 0;
-    const samples = now.samples - before.samples;
     const tripMs = (pair?.currentRoundTripTime ?? 0) * 1000;
     return {
       fps: ((now.frames - before.frames) * 1000) / elapsedMs,
@@ -75,16 +66,15 @@ export class Gauge {
         typeof server?.latency_ms === "number"
           ? MICROPHONE_MS + server.latency_ms + tripMs + bufferMs
           : null,
-      skewMs: this.#skew(video, audio, bufferMs < AT_ONCE_MS ? SCREEN_MS : 0),
-      soundBufferMs: samples > 0 ? ((now.soundDelayS - before.soundDelayS) / samples) * 1000 : null,
+      skewMs: this.#skew(video, audio),
       kbps: ((now.bytes - before.bytes) * 8) / elapsedMs,
     };
   }
 
   /** Both times name the sender's clock at which the thing now shown, or heard, was sent. */
-  #skew(/** @type {any} */ video, /** @type {any} */ audio, /** @type {number} */ screenMs) {
+  #skew(/** @type {any} */ video, /** @type {any} */ audio) {
     if (!video?.estimatedPlayoutTimestamp || !audio?.estimatedPlayoutTimestamp) return this.skewMs;
-    const skewMs = video.estimatedPlayoutTimestamp - audio.estimatedPlayoutTimestamp - screenMs;
+    const skewMs = video.estimatedPlayoutTimestamp - audio.estimatedPlayoutTimestamp;
     this.skewMs = this.skewMs === null ? skewMs : this.skewMs + SKEW_SMOOTHING * (skewMs - this.skewMs);
     return this.skewMs;
   }

@@ -76,11 +76,6 @@ async def test_avatars_are_listed_with_their_pictures():
             assert (await response.read()).startswith(b"\xff\xd8")
 
 
-async def test_a_change_of_no_call_is_refused():
-    async with server() as http, http.patch("/api/call/none", json={}) as response:
-        assert "there is no call 'none'" in await refusal(response, 404)
-
-
 async def test_an_unknown_avatar_is_named():
     async with server() as http:
         async with http.get("/api/avatars/none/picture") as response:

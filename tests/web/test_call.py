@@ -179,39 +179,6 @@ def test_full_server_is_explained_and_says_when_to_try_again(visit):
     assert first.page.get_attribute("body", "data-state") == "live"
 
 
-LISTEN = """
-async ([skews, bufferMs]) => {
-  const { LipSync } = await import('./lipsync.js');
-  const sync = new LipSync();
-  return skews.map((ms) => sync.follow(ms, bufferMs));
-}
-"""
-
-
-def test_a_headset_that_plays_late_is_noticed_once(visit):
-    skews = [60, *[150] * 14, None, *[150] * 40]
-    late = visit().page.evaluate(LISTEN, [skews, 45])
-    assert [i for i, noticed in enumerate(late) if noticed] == [30]
-
-
-def test_sound_that_waits_in_the_browsers_own_buffer_is_not_a_headset(visit):
-    assert not any(visit().page.evaluate(LISTEN, [[150] * 40, 120]))
-
-
-@pytest.mark.parametrize(
-    ("change", "status"),
-    [({"picture_wait_ms": 400}, 200), ({"picture_wait_ms": 1001}, 400), ([], 400), ({}, 400)],
-)
-def test_pictures_may_be_told_to_wait(visit, server, change, status):
-    caller = visit()
-    caller.call()
-    url = server.url + caller.call_path.lstrip("/")
-    answer = caller.page.request.patch(url, data=change)
-    assert answer.status == status
-    assert answer.json().get("picture_wait_ms") == (400 if status == 200 else None)
-    assert status == 200 or "0 to 1000" in answer.json()["error"]
-
-
 OFFER = "\r\n".join(
     [
         "v=0",
