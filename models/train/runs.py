@@ -1,13 +1,20 @@
-"""A training run's folder: its configuration, its newest checkpoint and its curve."""
+"""A training run: its folder with settings, newest checkpoint and curve, and its steps."""
 
 import csv
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+KEPT_EVERY = 200
+"""Steps between checkpoints, and between rows of the curve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +81,73 @@ class Run:
             if fresh:
                 writer.writeheader()
             writer.writerow(row)
+
+
+class Course:
+    """The steps of a run with averaged weights, from its last checkpoint on.
+
+    Args:
+        run: the folder.
+        net, optimiser, schedule: brought to where the checkpoint left them, if there is one.
+        steps: how many the whole run has.
+        ema: decay of the averaged weights.
+
+    Attributes:
+        first: the step that is next.
+        mean: the averaged weights, by name.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        net: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        steps: int,
+        ema: float,
+    ) -> None:
+        self.first = 0
+        self.mean = {k: v.clone() for k, v in net.state_dict().items()}
+        self._run, self._net, self._steps, self._ema = run, net, steps, ema
+        self._optimiser, self._schedule = optimiser, schedule
+        self._begun, self._figures = time.time(), dict[str, list[float]]()
+        if (saved := run.resume()) is not None:
+            net.load_state_dict(saved["net"])
+            optimiser.load_state_dict(saved["optimiser"])
+            schedule.load_state_dict(saved["schedule"])
+            self.mean, self.first = saved["mean"], saved["step"]
+
+    def __iter__(self) -> Iterator[int]:
+        """The steps that are left, with a progress bar."""
+        left = range(self.first, self._steps)
+        yield from tqdm(left, initial=self.first, total=self._steps, mininterval=20)
+
+    def learn(self, step: int, loss: Tensor, figures: Mapping[str, float]) -> None:
+        """Goes one step down the loss; now and then keeps a checkpoint and a row of the curve.
+
+        Args:
+            figures: for the curve, the same names at every step; nan where there is none.
+        """
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._net.parameters(), 1.0)
+        self._optimiser.step()
+        self._schedule.step()
+        decay = min(self._ema, (step + 1) / (step + 10))
+        for name, value in self._net.state_dict().items():
+            self.mean[name].lerp_(value, 1 - decay)
+        for name, figure in figures.items():
+            self._figures.setdefault(name, []).append(figure)
+        if (step + 1) % KEPT_EVERY == 0 or step + 1 == self._steps:
+            self._keep(step + 1)
+
+    def _keep(self, step: int) -> None:
+        state: dict[str, Any] = {"net": self._net.state_dict(), "mean": self.mean, "step": step}
+        state |= {"optimiser": self._optimiser.state_dict()}
+        self._run.keep(state | {"schedule": self._schedule.state_dict()}, self.mean)
+        row: dict[str, float] = {"step": step, "seconds": round(time.time() - self._begun)}
+        for name, values in self._figures.items():
+            known = [v for v in values if not np.isnan(v)]
+            row[name] = round(float(np.mean(known)), 4) if known else float("nan")
+        self._run.log(row)
+        self._figures.clear()

@@ -1,18 +1,15 @@
 """Trains the lip network's hearing: which sound is spoken when, out of many voices."""
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from models.nets.lips import AROUND, HOPS, Hearing, LipNetConfig
 from models.train.lips.mixing import Batch, Mixer, Pool
-from models.train.runs import Run
+from models.train.runs import Course, Run
 
 LOOKAHEADS_MS = (0, 40, 60, 100, 200)
 """Sound past a picture's time that lips may be read from: one hearing serves them all."""
@@ -68,25 +65,18 @@ def train(
     net = Hearing(config.net, OFFSETS)
     if begin is not None:
         net.load_state_dict(Run(begin).weights())
-    mean = {k: v.clone() for k, v in net.state_dict().items()}
     optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.lr, config.steps, pct_start=0.1
     )
-    first, saved = 0, run.resume()
-    if saved is not None:
-        net.load_state_dict(saved["net"])
-        optimiser.load_state_dict(saved["optimiser"])
-        schedule.load_state_dict(saved["schedule"])
-        mean, first = saved["mean"], saved["step"]
-    rng = np.random.default_rng(config.seed + first)
+    course = Course(run, net, optimiser, schedule, config.steps, config.ema)
+    rng = np.random.default_rng(config.seed + course.first)
     mixer = Mixer(Pool.load(features, labels, set(config.without)), 0, config.voices, rng)
-    begun, losses, rights = time.time(), list[float](), list[float]()
-    for step in tqdm(range(first, config.steps), initial=first, total=config.steps, mininterval=20):
+    for step in course:
         batch = mixer.batch(config.batch, config.chunks)
         mel = torch.from_numpy(batch.mel)
         heard, _ = net.features(mel, net.init_state(len(mel)))
-        terms = []
+        terms, right = [], float("nan")
         for index in rng.choice(len(OFFSETS), config.offsets, replace=False):
             rows = slice(index * config.net.classes, (index + 1) * config.net.classes)
             logits = nn.functional.linear(heard, net.sounds.weight[rows], net.sounds.bias[rows])
@@ -98,26 +88,9 @@ def train(
             )
             known = truth > 0
             if OFFSETS[index] == -6:
-                rights.append((logits.argmax(2) == truth)[known].float().mean().item())
+                right = (logits.argmax(2) == truth)[known].float().mean().item()
         loss = torch.stack(terms).mean()
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.item())
-        decay = min(config.ema, (step + 1) / (step + 10))
-        for k, v in net.state_dict().items():
-            mean[k].lerp_(v, 1 - decay)
-        if (step + 1) % 200 == 0 or step + 1 == config.steps:
-            state: dict[str, Any] = {"net": net.state_dict(), "optimiser": optimiser.state_dict()}
-            state |= {"schedule": schedule.state_dict(), "mean": mean, "step": step + 1}
-            run.keep(state, mean)
-            row = {"step": step + 1, "seconds": round(time.time() - begun)}
-            right = round(float(np.mean(rights)), 4) if rights else 0.0
-            run.log(row | {"loss": round(float(np.mean(losses)), 4), "right": right})
-            losses.clear()
-            rights.clear()
+        course.learn(step, loss, {"loss": loss.item(), "right": right})
 
 
 def load(folder: Path) -> Hearing:

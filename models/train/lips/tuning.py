@@ -1,21 +1,18 @@
 """Trains the lip network as a whole: sounds from every voice, lips from filmed people and from what
 coarticulation makes of synthetic speech."""
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from models import facemodel
 from models.nets.lips import AROUND, LipNet, LipNetConfig
 from models.train.lips import hearing
 from models.train.lips.mixing import Mixer, Pool
-from models.train.runs import Run
+from models.train.runs import Course, Run
 
 WARM_UP = hearing.WARM_UP
 _SHARE = (2.0, 1.5, 1.0, 0.7, 0.5, 0.5)
@@ -67,7 +64,6 @@ def train(
         net.hearing = hearing.load(heard).at(net.hearing.offsets).train()
     if begin is not None:
         net.load_state_dict(Run(begin).weights())
-    mean = {k: v.clone() for k, v in net.state_dict().items()}
     slow = config.lr * (1 if heard is None and begin is None else 1 / 3)
     own = [p for k, p in net.named_parameters() if not k.startswith("hearing.")]
     groups = [{"params": list(net.hearing.parameters()), "lr": slow}, {"params": own}]
@@ -75,18 +71,12 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, [slow, config.lr], config.steps, pct_start=0.1
     )
-    first, saved = 0, run.resume()
-    if saved is not None:
-        net.load_state_dict(saved["net"])
-        optimiser.load_state_dict(saved["optimiser"])
-        schedule.load_state_dict(saved["schedule"])
-        mean, first = saved["mean"], saved["step"]
-    rng = np.random.default_rng(config.seed + first)
+    course = Course(run, net, optimiser, schedule, config.steps, config.ema)
+    rng = np.random.default_rng(config.seed + course.first)
     pool = Pool.load(features, labels, set(config.held_out))
     mixer = Mixer(pool, config.lookahead_ms, config.spoken, rng)
     opening = torch.from_numpy(facemodel.load().opening)
-    begun, sums = time.time(), dict[str, float]()
-    for step in tqdm(range(first, config.steps), initial=first, total=config.steps, mininterval=20):
+    for step in course:
         batch = mixer.batch(config.batch, config.chunks)
         mel, code = torch.from_numpy(batch.mel), torch.from_numpy(batch.code)
         mask = torch.from_numpy(batch.mask)
@@ -101,23 +91,7 @@ def train(
         ]
         terms["sounds"] = config.sounds * torch.stack(told).mean()
         loss = torch.stack(list(terms.values())).sum()
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        decay = min(config.ema, (step + 1) / (step + 10))
-        for k, v in net.state_dict().items():
-            mean[k].lerp_(v, 1 - decay)
-        for k, t in terms.items():
-            sums[k] = sums.get(k, 0.0) + t.item()
-        if (step + 1) % 200 == 0 or step + 1 == config.steps:
-            state: dict[str, Any] = {"net": net.state_dict(), "optimiser": optimiser.state_dict()}
-            state |= {"schedule": schedule.state_dict(), "mean": mean, "step": step + 1}
-            run.keep(state, mean)
-            row = {"step": step + 1, "seconds": round(time.time() - begun)}
-            run.log(row | {k: round(v / 200, 4) for k, v in sums.items()})
-            sums.clear()
+        course.learn(step, loss, {k: term.item() for k, term in terms.items()})
 
 
 def loss_of(out: Tensor, target: Tensor, mask: Tensor, opening: Tensor) -> dict[str, Tensor]:
