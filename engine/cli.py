@@ -129,6 +129,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         default=engine.liveliness,
         help="of the head, 0 (still) to 2 (%(default)s)",
     )
+    add("--style", default=engine.style, help="of the head: calm, even, lively (%(default)s)")
     add(
         "--lookahead-ms",
         type=int,
@@ -145,6 +146,7 @@ def _engine_config(args: argparse.Namespace, live: bool) -> EngineConfig:
         lookahead_ms=args.lookahead_ms,
         seed=args.seed,
         liveliness=args.liveliness,
+        style=args.style,
         backend=args.backend,
         live=live,
     )

@@ -20,6 +20,7 @@ class EngineConfig:
         lookahead_ms: future sound that the lips may see; adds as much latency.
         seed: of head movement and blinks.
         liveliness: factor on head movement, 0 (still) to 2.
+        style: character of head movement, a name in `engine.motion.STYLES`.
         backend: where networks run, see `engine.backends`.
         steps: denoising steps of the render network; 0 is the geometric guide alone.
         live: drop late pictures (a call) rather than draw every one (a file).
@@ -32,6 +33,7 @@ class EngineConfig:
     lookahead_ms: int = 60
     seed: int = 0
     liveliness: float = 1.0
+    style: str = "even"
     backend: str = "openvino"
     steps: int = 0
     live: bool = False

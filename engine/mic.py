@@ -12,6 +12,11 @@ _CONCEAL = 40 * _MS
 _FADE = 2 * _MS
 _DRIFT = 0.0005
 """How fast the expected arrival may slip later, seconds a second: above any clock's error."""
+_SLIP_S = 0.02
+_SLIP_WINDOW_S = 1.0
+_SLIP_PACKETS = 10
+"""Where all of a second's packets, ten at least, came so much later than expected, the next ones
+are expected so much later."""
 _JUDGE_LATE_S = 0.2
 _BURST = 1.2
 _LONGEST_PATIENCE_S = 0.2
@@ -29,7 +34,7 @@ class MicClock:
     hiccup leaves no delay behind. But where one came no more than 200 ms late, the next ones are
     waited for as long as that one needed, and 20 ms more; this wears off by 2 ms a second.
     Packets that keep coming late at their normal pace (a slower path, a clock that stood still)
-    are taken up again after 200 ms.
+    are expected later after a second, and taken up again after 200 ms where they were dropped.
 
     Args:
         now_s: wall clock in seconds, monotonic, as in every other call.
@@ -39,6 +44,7 @@ class MicClock:
     Attributes:
         lost, filled, late: samples concealed, filled by the clock, and dropped as too late.
         anchors: how often the microphone's clock was mapped anew.
+        slipped_s: seconds by which the expected arrival was put off at once, in all.
         overdue: whether the last sound given stood in for packets that were waited for in vain.
     """
 
@@ -47,13 +53,16 @@ class MicClock:
         self.filled = 0
         self.late = 0
         self.anchors = 0
+        self.slipped_s = 0.0
         self.overdue = False
         self._origin_s = now_s - ahead_ms / 1000.0
         self._least_patience_s = patience_ms / 1000.0
         self._raised = (self._least_patience_s, now_s)
         self._next = 0
         self._offset: int | None = None
-        self._earliest_s = self._origin_s
+        self._steady_s = self._earliest_s = self._origin_s
+        self._window: list[float] = []
+        self._window_from_s = now_s
         self._arrival_s = now_s
         self._late_from: tuple[float, int] | None = None
         self._tail: npt.NDArray[np.int16] = np.zeros(_CONCEAL, np.int16)
@@ -121,8 +130,12 @@ class MicClock:
 
     def _anchor(self, pcm: Pcm, now_s: float) -> None:
         self._offset = self._next - pcm.pts
-        self._origin_s = now_s - (self._next + len(pcm.samples)) / SAMPLE_RATE_HZ
+        origin_s = now_s - (self._next + len(pcm.samples)) / SAMPLE_RATE_HZ
+        if self.anchors:
+            self.slipped_s += max(0.0, origin_s - self._origin_s)
+        self._origin_s = self._steady_s = origin_s
         self._earliest_s = self._origin_s - _EARLY_S
+        self._window = []
         self._arrival_s = now_s
         self._late_from = None
         self.anchors += 1
@@ -134,7 +147,7 @@ class MicClock:
         """
         assert self._offset is not None
         slack_s = _DRIFT * (now_s - self._arrival_s)
-        self._earliest_s = max(self._origin_s - _EARLY_S, self._earliest_s - slack_s)
+        self._earliest_s = max(self._steady_s - _EARLY_S, self._earliest_s - slack_s)
         origin_s = now_s - (pcm.end + self._offset) / SAMPLE_RATE_HZ
         if origin_s < self._earliest_s:
             self._offset -= round((self._earliest_s - origin_s) * SAMPLE_RATE_HZ)
@@ -159,11 +172,22 @@ class MicClock:
         return passed_s >= _JUDGE_LATE_S and (pcm.pts - pts) / SAMPLE_RATE_HZ <= _BURST * passed_s
 
     def _expect(self, end: int, now_s: float) -> None:
-        """Follows the earliest arrivals; slowly when they come later than expected."""
+        """Follows the earliest arrivals; later ones slowly, or by a second's worth of packets."""
         origin_s = now_s - end / SAMPLE_RATE_HZ
         slack_s = _DRIFT * (now_s - self._arrival_s)
         self._arrival_s = now_s
         self._origin_s = min(origin_s, self._origin_s + slack_s)
+        self._steady_s = min(origin_s, self._steady_s + slack_s)
+        if not self._window:
+            self._window_from_s = now_s
+        self._window.append(origin_s)
+        if now_s - self._window_from_s < _SLIP_WINDOW_S:
+            return
+        slip_s = min(self._window) - self._origin_s
+        if slip_s > _SLIP_S and len(self._window) >= _SLIP_PACKETS:
+            self._origin_s += slip_s
+            self.slipped_s += slip_s
+        self._window = []
 
     def _conceal(self, gap: int, samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
         """Bridges a gap: what went before, mirrored and fading out; the new sound fading in."""

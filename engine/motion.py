@@ -123,20 +123,20 @@ class MotionStage:
 
     Args:
         config: `seed` draws the motion, `liveliness` scales the head's.
-        style: a name in STYLES, or one's own.
+        style: one's own, in place of the one that `config` names.
 
     Raises:
         ConfigError: no such style.
         BackendError: the configured backend cannot run.
     """
 
-    def __init__(self, config: EngineConfig, style: str | Style = "even") -> None:
-        if isinstance(style, str):
-            if style not in STYLES:
-                raise ConfigError(f"style {style!r} is unknown, expected one of {sorted(STYLES)}")
-            style = STYLES[style]
+    def __init__(self, config: EngineConfig, style: Style | None = None) -> None:
+        if style is None and config.style not in STYLES:
+            raise ConfigError(
+                f"style {config.style!r} is unknown, expected one of {sorted(STYLES)}"
+            )
         self._config = config
-        self._style = np.array([astuple(style)], np.float32)
+        self._style = np.array([astuple(style or STYLES[config.style])], np.float32)
         self._network = backends.load(config.backend, weights.path(WEIGHTS))
         self.reset()
 

@@ -225,8 +225,11 @@ class Session:
     async def _listen(self) -> None:
         async for pcm in self._peer.microphone():
             # What comes before the pipeline stands would only be a backlog.
-            if self._mic is not None:
+            if self._mic is not None and self._voice is not None:
+                slipped_s = self._mic.slipped_s
                 self._take(self._mic.push(pcm, self._clock()))
+                if self._mic.slipped_s > slipped_s:
+                    self._voice.rebase((self._mic.slipped_s - slipped_s) * 1000.0)
 
     async def _compute(self) -> None:
         worker, _ = await asyncio.gather(

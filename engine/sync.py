@@ -1,8 +1,9 @@
 """The sync expert: by how much lips and sound of a clip are apart, and how surely.
 
 It is the lip-audio pair of `models/nets/contrast.py`: the lip network's embedding of the sound and
-an encoder of the lips, trained so that what belongs together lies close (InfoNCE). NumPy and the
-engine's own backend suffice; no score of another lip-sync network can be compared with its own.
+an encoder of the lips, trained so that what belongs together lies close (InfoNCE); beside it the
+lips that the network reads from the sound (`models/likeness.py`). NumPy and the engine's own
+backend suffice; no score of another lip-sync network can be compared with its own.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from engine import backends
 from kernels import logmel
+from models import likeness as room
 from models import weights
 
 F32 = npt.NDArray[np.float32]
@@ -92,7 +94,7 @@ def embeddings(pcm: F32) -> F32:
 
 
 def likeness(codes: F32, pcm: F32) -> F32:
-    """(31,) mean cosine of lips (T, K) and sound at offsets of -15 to 15 pictures.
+    """(31,) mean likeness of lips (T, K) and sound at offsets of -15 to 15 pictures.
 
     At offset o, picture i + o is laid over the sound of picture i.
 
@@ -106,8 +108,9 @@ def likeness(codes: F32, pcm: F32) -> F32:
     count = min(len(codes), len(pcm) // (_HOPS * logmel.HOP))
     if count < REACH + LEAST:
         raise ValueError(f"{count} pictures with sound, expected at least {REACH + LEAST}")
-    lips = pair.of_lips(codes.astype(np.float32))[:count]
-    audio = pair.of_audio(embeddings(pcm.astype(np.float32)))[:count]
+    seen, heard = codes[:count].astype(np.float32), embeddings(pcm.astype(np.float32))[:count]
+    lips = room.comparable(pair.of_lips(seen), seen)
+    audio = room.comparable(pair.of_audio(heard), heard[:, :size])
     found = []
     for o in range(-REACH, REACH + 1):
         a = audio[max(0, -o) : count - max(0, o)]

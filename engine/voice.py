@@ -43,6 +43,11 @@ class Voice:
         """Notes how long after the arrival of its sound a picture left."""
         self._latencies.append(latency_ms)
 
+    def rebase(self, slipped_ms: float) -> None:
+        """Arrivals are expected later from now on: what was held back for that is so no more."""
+        self.hold_ms = max(0.0, self.hold_ms - slipped_ms)
+        self._latencies = deque((ms - slipped_ms for ms in self._latencies), maxlen=_RECENT)
+
     def due_s(self, packet: AnyPacket) -> float:
         """Wall time at which a packet is to leave; to be asked once for each, in order."""
         median = sorted(self._latencies)[len(self._latencies) // 2]

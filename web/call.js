@@ -1,6 +1,6 @@
 /** One call: microphone, signalling over HTTP, connection state. Knows nothing of the page. */
 
-import { orderCodecs, shapeOffer } from "./sdp.js";
+import { orderCodecs, partStreams, shapeOffer } from "./sdp.js";
 
 /** Video codecs in the order in which they are offered. */
 const VIDEO_CODECS = ["video/VP8", "video/H264"];
@@ -102,6 +102,16 @@ export class Call extends EventTarget {
     this.#end({ reason: "hung-up" });
   }
 
+  /**
+   * Has the browser show each picture later; does nothing where it cannot.
+   * @param {number} ms 0 for at once
+   */
+  holdPicture(ms) {
+    for (const receiver of this.connection?.getReceivers() ?? []) {
+      if (receiver.track.kind === "video" && canHold()) receiver.jitterBufferTarget = ms || null;
+    }
+  }
+
   /** The server says that it no longer knows this call. */
   dropped() {
     this.#end({ reason: "lost" });
@@ -135,10 +145,9 @@ export class Call extends EventTarget {
     this.connection = connection;
     connection.addEventListener("connectionstatechange", () => this.#follow());
     const avatar = new MediaStream();
-    connection.addEventListener("track", ({ track, streams }) => {
+    connection.addEventListener("track", ({ track }) => {
       avatar.addTrack(track);
-      // The server's own stream keeps picture and sound in one synchronisation group.
-      this.#emit("media", streams[0] ?? avatar);
+      this.#emit("media", avatar);
     });
 
     const stream = /** @type {MediaStream} */ (this.microphone);
@@ -152,11 +161,13 @@ export class Call extends EventTarget {
     await gathered(connection);
     if (this.ended) return;
 
-    const answer = await this.#exchange(shapeOffer(connection.localDescription?.sdp ?? ""));
+    const sdp = await this.#exchange(shapeOffer(connection.localDescription?.sdp ?? ""));
     if (this.ended) {
       this.#forget();
       return;
     }
+    // One stream would have the browser delay the pictures by rules of its own.
+    const answer = canHold() ? partStreams(sdp) : sdp;
     await connection.setRemoteDescription({ type: "answer", sdp: answer });
   }
 
@@ -233,6 +244,13 @@ export class Call extends EventTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/** Whether the page keeps pictures and sound together: only Chromium's waits are known. */
+function canHold() {
+  /** @type {{brand: string}[]} */
+  const brands = /** @type {any} */ (navigator).userAgentData?.brands ?? [];
+  return brands.some(({ brand }) => brand === "Chromium") && "jitterBufferTarget" in RTCRtpReceiver.prototype;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Ties the call to the page. */
 
 import { Call } from "./call.js";
+import { LipSync } from "./lipsync.js";
 import { Meter } from "./meter.js";
 import { CallGone, Gauge } from "./stats.js";
 import { View } from "./ui.js";
@@ -135,6 +136,7 @@ function onState(current, detail) {
 function begin(current) {
   const since = performance.now();
   const gauge = new Gauge(/** @type {RTCPeerConnection} */ (current.connection), current.url);
+  const lipSync = new LipSync();
   lastSoundMs = since;
   stalled = false;
   view.setMuted(false);
@@ -151,6 +153,8 @@ function begin(current) {
       if (current !== call || current.ended) return;
       view.setFigures(figures);
       watchPicture(figures.fps);
+      const holdMs = lipSync.follow(figures.soundWaitMs);
+      if (holdMs !== null) current.holdPicture(holdMs);
     } catch (error) {
       if (error instanceof CallGone) current.dropped();
       else if (!current.ended) throw error;

@@ -26,6 +26,16 @@ export function shapeOffer(sdp) {
 }
 
 /**
+ * Gives the picture a media stream of its own, so that the browser does not synchronise it.
+ * @param {string} sdp
+ * @returns {string}
+ */
+export function partStreams(sdp) {
+  return sdp.replace(/m=video[\s\S]*?(?=\r\nm=|$)/, (section) =>
+    section.replace(/^(a=(?:ssrc:\d+ )?msid:)(\S+)/gm, "$1$2-picture"));
+}
+
+/**
  * @param {string} text such as `minptime=10;useinbandfec=1`
  * @returns {Record<string, string>}
  */

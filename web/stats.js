@@ -1,10 +1,13 @@
 /** Live figures of a call, from the browser's own counters and the server's. */
 
+import { USUAL_MS } from "./lipsync.js";
+
 /**
  * @typedef {object} Figures
  * @property {number | null} fps pictures shown a second
  * @property {number | null} latencyMs from the voice to the avatar's, see `Gauge.read`
  * @property {number | null} skewMs picture ahead of sound when positive
+ * @property {number | null} soundWaitMs from the arrival of sound to the ear
  * @property {number | null} kbps sound and picture received
  */
 
@@ -42,40 +45,53 @@ export class Gauge {
     const found = {};
     for (const entry of report.values()) {
       if (entry.type === "inbound-rtp") found[entry.kind] = entry;
+      if (entry.type === "media-playout") found.playout = entry;
       if (entry.type === "candidate-pair" && entry.nominated && entry.state === "succeeded") found.pair = entry;
     }
-    const { video, audio, pair } = found;
+    const { video, audio, playout, pair } = found;
     const now = {
       timeMs: video?.timestamp ?? audio?.timestamp ?? 0,
       bytes: (video?.bytesReceived ?? 0) + (audio?.bytesReceived ?? 0),
       frames: video?.framesDecoded ?? 0,
       emitted: video?.jitterBufferEmittedCount ?? 0,
       delayS: video?.jitterBufferDelay ?? 0,
+      samples: audio?.jitterBufferEmittedCount ?? 0,
+      soundDelayS: audio?.jitterBufferDelay ?? 0,
+      played: playout?.totalSamplesCount ?? 0,
+      playoutS: playout?.totalPlayoutDelay ?? 0,
     };
     const before = this.last;
     this.last = now;
     const elapsedMs = before ? now.timeMs - before.timeMs : 0;
-    if (!before || elapsedMs <= 0) return { fps: null, latencyMs: null, skewMs: null, kbps: null };
+    if (!before || elapsedMs <= 0) {
+      return { fps: null, latencyMs: null, skewMs: null, soundWaitMs: null, kbps: null };
+    }
 
-    const emitted = now.emitted - before.emitted;
-    const bufferMs = emitted > 0 ? ((now.delayS - before.delayS) / emitted) * 1000 : 0;
+    const mean = (/** @type {keyof typeof now} */ sum, /** @type {keyof typeof now} */ count) =>
+      now[count] > before[count] ? ((now[sum] - before[sum]) / (now[count] - before[count])) * 1000 : null;
+    const pictureWaitMs = mean("delayS", "emitted") ?? 0;
+    const bufferMs = mean("soundDelayS", "samples");
+    const playoutMs = mean("playoutS", "played");
+    const soundWaitMs = bufferMs === null || playoutMs === null ? null : bufferMs + playoutMs;
     const tripMs = (pair?.currentRoundTripTime ?? 0) * 1000;
     return {
       fps: ((now.frames - before.frames) * 1000) / elapsedMs,
       latencyMs:
         typeof server?.latency_ms === "number"
-          ? MICROPHONE_MS + server.latency_ms + tripMs + bufferMs
+          ? MICROPHONE_MS + server.latency_ms + tripMs + pictureWaitMs
           : null,
-      skewMs: this.#skew(video, audio),
+      skewMs: this.#smooth(
+        estimatedSkew(video, audio) ?? (soundWaitMs === null ? null : soundWaitMs - pictureWaitMs - USUAL_MS),
+      ),
+      soundWaitMs,
       kbps: ((now.bytes - before.bytes) * 8) / elapsedMs,
     };
   }
 
-  /** Both times name the sender's clock at which the thing now shown, or heard, was sent. */
-  #skew(/** @type {any} */ video, /** @type {any} */ audio) {
-    if (!video?.estimatedPlayoutTimestamp || !audio?.estimatedPlayoutTimestamp) return this.skewMs;
-    const skewMs = video.estimatedPlayoutTimestamp - audio.estimatedPlayoutTimestamp;
-    this.skewMs = this.skewMs === null ? skewMs : this.skewMs + SKEW_SMOOTHING * (skewMs - this.skewMs);
+  #smooth(/** @type {number | null} */ skewMs) {
+    if (skewMs === null) return this.skewMs;
+    const before = this.skewMs ?? skewMs;
+    this.skewMs = before + SKEW_SMOOTHING * (skewMs - before);
     return this.skewMs;
   }
 
@@ -90,4 +106,16 @@ export class Gauge {
     if (response.status === 404) throw new CallGone(this.url);
     return response.ok ? response.json() : null;
   }
+}
+
+/**
+ * The browser's own opinion, which it has where it synchronises the two: both times name the
+ * sender's clock at which the thing now shown, or heard, was sent.
+ * @param {any} video
+ * @param {any} audio
+ * @returns {number | null} picture ahead of sound, ms
+ */
+function estimatedSkew(video, audio) {
+  if (!video?.estimatedPlayoutTimestamp || !audio?.estimatedPlayoutTimestamp) return null;
+  return video.estimatedPlayoutTimestamp - audio.estimatedPlayoutTimestamp;
 }

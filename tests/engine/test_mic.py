@@ -157,6 +157,41 @@ def test_a_path_that_becomes_slower_is_followed():
     assert late_packets <= 22
 
 
+def test_a_microphone_clock_that_stood_still_is_expected_later_within_two_seconds():
+    feed = Feed()
+    feed.tick(0, steps=50)
+    feed.now_s += 0.08
+    feed.tick(50, steps=200)
+    age_s = feed.now_s - feed.mic.arrival_s(feed.mic.end)
+    assert age_s == pytest.approx(0, abs=0.002)
+    assert feed.mic.slipped_s == pytest.approx(0.08, abs=0.002)
+    assert feed.mic.filled == feed.mic.late == feed.mic.lost == 0
+
+
+def test_a_path_that_is_quick_again_loses_no_sound_and_is_followed_at_once():
+    feed = Feed()
+    feed.tick(0, steps=50)
+    feed.now_s += 0.08
+    feed.tick(50, steps=200)
+    for number in range(250, 258):
+        feed.note(feed.mic.push(packet(number), feed.now_s))
+    feed.tick(258, steps=10)
+    age_s = feed.now_s - feed.mic.arrival_s(feed.mic.end)
+    assert age_s == pytest.approx(0, abs=0.002)
+    assert feed.mic.late == feed.mic.lost == 0
+
+
+def test_jitter_does_not_put_the_expected_arrival_off():
+    feed = Feed()
+    feed.tick(0, steps=50)
+    for number in range(50, 1000, 10):
+        feed.tick(steps=9)
+        for held in range(number, number + 9):
+            feed.note(feed.mic.push(packet(held), feed.now_s))
+        feed.tick(number + 9)
+    assert feed.mic.slipped_s == 0
+
+
 def test_packets_that_keep_coming_a_little_too_late_lose_no_more_sound():
     feed = Feed()
     feed.tick(0, steps=50)

@@ -34,9 +34,9 @@ def talk(seconds: int, voiced: bool = True) -> list[AudioFrame]:
 
 
 def live(
-    seconds: int, voiced: bool = True, style: str | Style = "even", **settings: float
+    seconds: int, voiced: bool = True, own: Style | None = None, **settings: float | str
 ) -> list[Motion]:
-    stage = MotionStage(EngineConfig(**settings), style)  # type: ignore[arg-type]
+    stage = MotionStage(EngineConfig(**settings), own)  # type: ignore[arg-type]
     return [motion for frame in talk(seconds, voiced) for motion in stage.push(frame)]
 
 
@@ -150,11 +150,13 @@ def test_no_liveliness_holds_the_head_still_but_still_blinks() -> None:
 def test_style_changes_the_character() -> None:
     calm, lively = (degrees(live(120, style=s)) for s in ("calm", "lively"))
     assert np.all(lively.std(0) > 1.3 * calm.std(0))
+    own = degrees(live(120, own=STYLES["calm"]))
+    assert np.array_equal(own, calm)
 
 
 def test_unknown_styles_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"style 'wild' is unknown, expected one of .*'calm'"):
-        MotionStage(EngineConfig(), "wild")
+        MotionStage(EngineConfig(style="wild"))
     with pytest.raises(ConfigError, match=r"pace of a style is 3, expected -1\.2 to 1\.2"):
         Style(pace=3)
     assert set(STYLES) >= {"calm", "even", "lively"}

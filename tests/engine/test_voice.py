@@ -43,6 +43,20 @@ def test_one_slow_picture_moves_nothing():
     assert np.diff(due_s) * 1000 == pytest.approx([20] * 19)
 
 
+def test_an_arrival_put_off_moves_no_packet():
+    slipped_s = 0.0
+    voice = Voice(lambda pts: slipped_s + pts / 48_000, latency_ms=80)
+    for _ in range(25):
+        voice.follow(110)
+    queue = packets(voice, 100)
+    due_s = [voice.due_s(packet) for packet in queue[:50]]
+    slipped_s = 0.03
+    voice.rebase(30)
+    due_s += [voice.due_s(packet) for packet in queue[50:]]
+    assert np.diff(due_s)[49:] * 1000 == pytest.approx([20] * 50)
+    assert voice.hold_ms == pytest.approx(80 - LEAD_MS)
+
+
 def test_the_hold_is_never_negative():
     voice = Voice(lambda pts: pts / 48_000, latency_ms=0)
     assert voice.due_s(packets(voice, 1)[0]) == 0.0

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kernels import logmel
 from models import facemodel
+from models.likeness import comparable
 from models.nets.contrast import Pair
 from models.nets.lips import HOPS, LipNet, LipNetConfig
 from models.train import lipdata
@@ -73,12 +74,17 @@ def retrieved(net: LipNet, pair: Pair, clips: list[Clip]) -> tuple[int, int]:
     """(windows of a second, those whose offset is found): see `contrast.retrieval`."""
     windows = hits = 0
     for clip in clips:
+        heard, seen = listen(net, clip.pcm)[1], torch.from_numpy(clip.code * np.float32(clip.gain))
+        count = min(len(heard), len(seen))
+        heard, seen = heard[:count], seen[:count]
         with torch.no_grad():
-            audio = pair.of_audio(listen(net, clip.pcm)[1][None])[0]
-            lips = pair.of_lips(torch.from_numpy(clip.code * np.float32(clip.gain))[None])[0]
-        count = min(len(audio), len(lips))
+            audio, lips = pair.of_audio(heard[None])[0], pair.of_lips(seen[None])[0]
         speech = (clip.valid & ~lipdata.quiet(clip.pcm))[:count]
-        found = contrast.retrieval(audio[:count], lips[:count], speech)
+        found = contrast.retrieval(
+            torch.from_numpy(comparable(audio.numpy(), heard[:, : net.config.code].numpy())),
+            torch.from_numpy(comparable(lips.numpy(), seen.numpy())),
+            speech,
+        )
         windows, hits = windows + found[0], hits + found[1]
     return windows, hits
 

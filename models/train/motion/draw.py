@@ -19,6 +19,8 @@ BLINKS_A_SECOND = (0.28, 0.28)
 """What the blink head is set to in speech and in silence. The training speakers, before a
 teleprompter, blink at 0.4 and more; half a minute of pauses does not tell a rate for silence."""
 SILENT_S = 60
+LEVEL_CLIPS = 16
+"""Clips of a speaker that tell how far the head turns."""
 REFRACTORY_S = 0.3
 LEAD_IN = 150
 """Pictures drawn before the first that counts, so that the cache is full."""
@@ -81,20 +83,28 @@ def blinks(net: MotionVae, features: Tensor, heard: F32, seed: int = 0) -> npt.N
 
 @torch.no_grad()
 def level(net: MotionVae, sequences: list[Sequence]) -> F32:
-    """Scales each axis so that drawn poses are as wide and as fast as the clips' own.
+    """Scales each axis so that drawn poses are as wide and as fast as the speakers' own.
 
-    One factor cannot mend both: it is the geometric mean of what spread about the clip's mean and
+    Every speaker counts alike, or the one with most footage would set how far all heads turn. One
+    factor cannot mend both: it is the geometric mean of what spread about the clip's mean and
     speed ask for. Returns it, (6,).
     """
     usual = np.zeros(STYLE, np.float32)
-    sums = np.zeros((2, 2, net.config.axes))
+    speakers: dict[str, list[Sequence]] = {}
     for one in sequences:
-        for side, poses in enumerate(([one.pose], draw(net, data.heard(one), usual, 16)[0])):
-            for pose in poses:
-                share = 1 / len(poses)
-                sums[side, 0] += share * ((pose - pose.mean(0)) ** 2).sum(0)
-                sums[side, 1] += share * (score.speeds(pose) ** 2).sum(0)
-    gain = np.sqrt(np.sqrt(sums[0] / sums[1]).prod(0)).astype(np.float32)
+        speakers.setdefault(one.speaker, []).append(one)
+    squares = np.zeros((2, 2, net.config.axes))
+    for clips in speakers.values():
+        chosen = clips[:: -(-len(clips) // LEVEL_CLIPS)]
+        pictures = sum(len(one.pose) for one in chosen)
+        for one in chosen:
+            drawn = draw(net, data.heard(one), usual, 16)[0]
+            for side, poses in enumerate((one.pose[None], drawn)):
+                about = poses - poses.mean(1, keepdims=True)
+                speed = np.stack([score.speeds(pose) for pose in poses])
+                share = len(one.pose) / pictures
+                squares[side] += share * np.stack([(v**2).mean((0, 1)) for v in (about, speed)])
+    gain = np.sqrt(np.sqrt(squares[0] / squares[1]).prod(0)).astype(np.float32)
     net.decoder.pose.weight *= torch.from_numpy(gain)[:, None]
     net.decoder.pose.bias *= torch.from_numpy(gain)
     return gain
@@ -237,7 +247,7 @@ def ship(labels: Path, run: Path, out: Path) -> str:
     net, held_out = load(run), Run(run).config["held_out"]
     known = [s for s in data.load(labels) if s.heard and not fit.is_held_out(s, held_out)]
     long = [s for s in known if len(s.pose) >= 8 * data.FPS]
-    gain = level(net, long)
+    gain = level(net, known)
     mean = np.rad2deg(centre(net, long)[:3])
     before = calibrate(net, long)
     export(net, out)
