@@ -76,4 +76,4 @@ def test_sound_that_is_late_delays_the_picture_in_a_call(visit):
     receiver = "window.__probe.connection.getReceivers().find((r) => r.track.kind === '{}')"
     target = receiver + ".jitterBufferTarget"
     caller.page.evaluate(f"{target.format('audio')} = 300")
-    caller.page.wait_for_function(f"{target.format('video')} > 150", timeout=30_000)
+    caller.page.wait_for_function(f"() => {target.format('video')} > 150", timeout=30_000)
