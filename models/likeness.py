@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 F32 = npt.NDArray[np.float32]
 
-CODES = 0.15
+CODES = 0.25
 """Weight of a lip code, in spreads about the clip's mean, beside a unit vector of the pair."""
 
 

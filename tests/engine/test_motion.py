@@ -45,10 +45,10 @@ def degrees(motions: list[Motion]) -> np.ndarray:
 
 
 def blinks(motions: list[Motion]) -> list[int]:
-    """Lengths of the blinks in pictures."""
+    """Lengths of the blinks in pictures, one that the end cuts off left out."""
     shut = np.array([max(m.blink) > 0.05 for m in motions])
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], shut.astype(int), [0]])))
-    return (edges[1::2] - edges[::2]).tolist()
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], shut.astype(int)])))
+    return [int(end - begin) for begin, end in zip(edges[::2], edges[1::2], strict=False)]
 
 
 @pytest.fixture(scope="module")

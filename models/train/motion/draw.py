@@ -19,8 +19,6 @@ BLINKS_A_SECOND = (0.28, 0.28)
 """What the blink head is set to in speech and in silence. The training speakers, before a
 teleprompter, blink at 0.4 and more; half a minute of pauses does not tell a rate for silence."""
 SILENT_S = 60
-LEVEL_CLIPS = 16
-"""Clips of a speaker that tell how far the head turns."""
 REFRACTORY_S = 0.3
 LEAD_IN = 150
 """Pictures drawn before the first that counts, so that the cache is full."""
@@ -44,7 +42,7 @@ def draw(net: MotionVae, heard: F32, style: F32, seeds: int, first: int = 0) -> 
 
     Args:
         net: the network.
-        heard: (T, H) conditions; up to LEAD_IN pictures of them lead in, mirrored in time.
+        heard: (T, H) conditions; LEAD_IN pictures of them lead in, mirrored in time.
         style: (4,).
         seeds: N, how many draws.
         first: the first seed.
@@ -52,15 +50,14 @@ def draw(net: MotionVae, heard: F32, style: F32, seeds: int, first: int = 0) -> 
     Returns:
         Poses (N, T, 6) in radians and face widths, and the decoder's features (N, T, D).
     """
-    whole = np.concatenate([heard[1 : LEAD_IN + 1][::-1], heard])
-    lead = len(whole) - len(heard)
+    whole = np.pad(heard, ((LEAD_IN, 0), (0, 0)), "reflect")
     sound = torch.from_numpy(whole)[None].expand(seeds, -1, -1)
     dice = torch.Generator().manual_seed(first)
     noise = net.draw(seeds, len(whole), dice)
     manner = torch.from_numpy(style)[None].expand(seeds, -1)
     x, _ = net.decoder.features(sound, manner, noise, net.decoder.init_cache(seeds))
-    pose = (net.decoder.poses(x, manner) * net.scale)[:, lead:]
-    return pose.numpy().astype(np.float32), x[:, lead:]
+    pose = (net.decoder.poses(x, manner) * net.scale)[:, LEAD_IN:]
+    return pose.numpy().astype(np.float32), x[:, LEAD_IN:]
 
 
 @torch.inference_mode()
@@ -83,28 +80,20 @@ def blinks(net: MotionVae, features: Tensor, heard: F32, seed: int = 0) -> npt.N
 
 @torch.no_grad()
 def level(net: MotionVae, sequences: list[Sequence]) -> F32:
-    """Scales each axis so that drawn poses are as wide and as fast as the speakers' own.
+    """Scales each axis so that drawn poses are as wide and as fast as the clips' own.
 
-    Every speaker counts alike, or the one with most footage would set how far all heads turn. One
-    factor cannot mend both: it is the geometric mean of what spread about the clip's mean and
+    One factor cannot mend both: it is the geometric mean of what spread about the clip's mean and
     speed ask for. Returns it, (6,).
     """
     usual = np.zeros(STYLE, np.float32)
-    speakers: dict[str, list[Sequence]] = {}
+    sums = np.zeros((2, 2, net.config.axes))
     for one in sequences:
-        speakers.setdefault(one.speaker, []).append(one)
-    squares = np.zeros((2, 2, net.config.axes))
-    for clips in speakers.values():
-        chosen = clips[:: -(-len(clips) // LEVEL_CLIPS)]
-        pictures = sum(len(one.pose) for one in chosen)
-        for one in chosen:
-            drawn = draw(net, data.heard(one), usual, 16)[0]
-            for side, poses in enumerate((one.pose[None], drawn)):
-                about = poses - poses.mean(1, keepdims=True)
-                speed = np.stack([score.speeds(pose) for pose in poses])
-                share = len(one.pose) / pictures
-                squares[side] += share * np.stack([(v**2).mean((0, 1)) for v in (about, speed)])
-    gain = np.sqrt(np.sqrt(squares[0] / squares[1]).prod(0)).astype(np.float32)
+        for side, poses in enumerate(([one.pose], draw(net, data.heard(one), usual, 16)[0])):
+            for pose in poses:
+                share = 1 / len(poses)
+                sums[side, 0] += share * ((pose - pose.mean(0)) ** 2).sum(0)
+                sums[side, 1] += share * (score.speeds(pose) ** 2).sum(0)
+    gain = np.sqrt(np.sqrt(sums[0] / sums[1]).prod(0)).astype(np.float32)
     net.decoder.pose.weight *= torch.from_numpy(gain)[:, None]
     net.decoder.pose.bias *= torch.from_numpy(gain)
     return gain
@@ -247,7 +236,7 @@ def ship(labels: Path, run: Path, out: Path) -> str:
     net, held_out = load(run), Run(run).config["held_out"]
     known = [s for s in data.load(labels) if s.heard and not fit.is_held_out(s, held_out)]
     long = [s for s in known if len(s.pose) >= 8 * data.FPS]
-    gain = level(net, known)
+    gain = level(net, long)
     mean = np.rad2deg(centre(net, long)[:3])
     before = calibrate(net, long)
     export(net, out)
