@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from engine import backends
 from kernels import logmel
-from models import likeness as room
 from models import weights
+from models.likeness import comparable
 
 F32 = npt.NDArray[np.float32]
 
@@ -109,8 +109,8 @@ def likeness(codes: F32, pcm: F32) -> F32:
     if count < REACH + LEAST:
         raise ValueError(f"{count} pictures with sound, expected at least {REACH + LEAST}")
     seen, heard = codes[:count].astype(np.float32), embeddings(pcm.astype(np.float32))[:count]
-    lips = room.comparable(pair.of_lips(seen), seen)
-    audio = room.comparable(pair.of_audio(heard), heard[:, :size])
+    lips = comparable(pair.of_lips(seen), seen)
+    audio = comparable(pair.of_audio(heard), heard[:, :size])
     found = []
     for o in range(-REACH, REACH + 1):
         a = audio[max(0, -o) : count - max(0, o)]

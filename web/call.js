@@ -107,9 +107,9 @@ export class Call extends EventTarget {
    * @param {number} ms 0 for at once
    */
   holdPicture(ms) {
-    for (const receiver of this.connection?.getReceivers() ?? []) {
-      if (receiver.track.kind === "video" && canHold()) receiver.jitterBufferTarget = ms || null;
-    }
+    if (!canHold()) return;
+    const receiver = this.connection?.getReceivers().find(({ track }) => track.kind === "video");
+    if (receiver) receiver.jitterBufferTarget = ms || null;
   }
 
   /** The server says that it no longer knows this call. */

@@ -37,8 +37,7 @@ export class LipSync {
     if (this.#waits.length < READINGS) return null;
     const lateMs = [...this.#waits].sort((a, b) => a - b)[READINGS >> 1] - USUAL_MS;
     const holdMs = lateMs < (this.#holdMs ? END_MS : BEGIN_MS) ? 0 : Math.min(lateMs + DRAWING_MS, LIMIT_MS);
-    if (holdMs && Math.abs(holdMs - this.#holdMs) < STEP_MS) return null;
-    if (holdMs === this.#holdMs) return null;
+    if (holdMs === this.#holdMs || (holdMs && Math.abs(holdMs - this.#holdMs) < STEP_MS)) return null;
     this.#holdMs = holdMs;
     return holdMs;
   }

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,9 +35,9 @@ def talk(seconds: int, voiced: bool = True) -> list[AudioFrame]:
 
 
 def live(
-    seconds: int, voiced: bool = True, own: Style | None = None, **settings: float | str
+    seconds: int, voiced: bool = True, own: Style | None = None, **settings: Any
 ) -> list[Motion]:
-    stage = MotionStage(EngineConfig(**settings), own)  # type: ignore[arg-type]
+    stage = MotionStage(EngineConfig(**settings), own)
     return [motion for frame in talk(seconds, voiced) for motion in stage.push(frame)]
 
 
@@ -45,10 +46,10 @@ def degrees(motions: list[Motion]) -> np.ndarray:
 
 
 def blinks(motions: list[Motion]) -> list[int]:
-    """Lengths of the blinks in pictures, one that the end cuts off left out."""
+    """Lengths of the blinks in pictures."""
     shut = np.array([max(m.blink) > 0.05 for m in motions])
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], shut.astype(int)])))
-    return [int(end - begin) for begin, end in zip(edges[::2], edges[1::2], strict=False)]
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], shut.astype(int), [0]])))
+    return (edges[1::2] - edges[::2]).tolist()
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +164,7 @@ def test_unknown_styles_are_refused() -> None:
 
 
 def test_backends_move_alike() -> None:
-    a, b = (degrees(live(10, backend=n)) for n in ("openvino", "onnxruntime"))  # type: ignore[arg-type]
+    a, b = (degrees(live(10, backend=n)) for n in ("openvino", "onnxruntime"))
     assert np.abs(a - b).max() < 0.01
 
 
