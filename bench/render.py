@@ -44,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speech", type=Path, default=SPEECH, help="sound file, looped")
     parser.add_argument("--avatar", metavar="NAME", help="the first if not given")
     parser.add_argument("--backend", default=EngineConfig().backend, help="(%(default)s)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=EngineConfig().steps,
+        metavar="N",
+        help="of the render network (%(default)s)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
 
 
@@ -54,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
         VisavisError: the speech or the avatar cannot be read.
     """
     avatar = find(args.avatar or default_avatar())
-    speech = _looped(args.speech, args.seconds)
+    speech = looped(args.speech, args.seconds)
     report = Report(f"render, avatar {avatar.info.name!r}, {args.seconds:g} s of speech a size")
-    config = EngineConfig(backend=args.backend)
+    config = EngineConfig(backend=args.backend, steps=args.steps)
     for size_px in args.sizes:
         _measure(report, avatar, replace(config, size_px=size_px), speech)
     report.print()
@@ -120,7 +127,12 @@ def _row(times: StageSummary) -> dict[str, float]:
     return {"p50_ms": times["p50"], "p95_ms": times["p95"]}
 
 
-def _looped(path: Path, seconds: float) -> npt.NDArray[np.int16]:
+def looped(path: Path, seconds: float) -> npt.NDArray[np.int16]:
+    """(N,) int16 at 48 kHz of a sound file, again and again for so long, in whole pictures.
+
+    Raises:
+        MediaError: too short a time for a bench, or the file cannot be read.
+    """
     least_s = 2 * WARM_UP * FRAME_MS / 1000.0
     if seconds < least_s:
         raise MediaError(f"--seconds is {seconds:g}, expected at least {least_s:g}")

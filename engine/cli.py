@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 BENCHES = {
+    "drift": "ten minutes of talk: is the mouth as sharp and as like at their end",
     "latency": "from the microphone to the lips in a real browser",
     "quality": "lips, head and eyes from speech against what its speakers did",
     "render": "ms a frame a stage, with and without encoding",
@@ -137,6 +138,13 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="future sound that the lips may see; a call is later by as much (%(default)s)",
     )
+    add(
+        "--steps",
+        type=int,
+        default=engine.steps,
+        metavar="N",
+        help="of the network that paints the mouth, 0 (geometry alone) to 4 (%(default)s)",
+    )
     add("--backend", default=engine.backend, help="where networks run (%(default)s)")
 
 
@@ -148,6 +156,7 @@ def _engine_config(args: argparse.Namespace, live: bool) -> EngineConfig:
         liveliness=args.liveliness,
         style=args.style,
         backend=args.backend,
+        steps=args.steps,
         live=live,
     )
 

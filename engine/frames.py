@@ -85,6 +85,7 @@ class Motion:
         blink: closure of the (left, right) eyelid, 0 open to 1 shut.
         gaze: (x, y) turn of the eyes in eye widths.
         brow: raise of the brows, in face widths.
+        embedding: (EMBEDDING,) float32 of the sound, see `AudioFrame`.
     """
 
     index: int
@@ -93,6 +94,7 @@ class Motion:
     blink: tuple[float, float] = (0.0, 0.0)
     gaze: tuple[float, float] = (0.0, 0.0)
     brow: float = 0.0
+    embedding: npt.NDArray[np.float32] = field(default_factory=_nothing_heard)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

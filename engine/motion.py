@@ -180,7 +180,7 @@ class MotionStage:
             glance[1] * lively - _STEADY_GAZE * pose.pitch,
         )
         brow = lively * _BROW * min(self._brow.step(2.5 * accent), 1.0)
-        return [Motion(frame.index, frame.lip_code, pose, blink, gaze, brow)]
+        return [Motion(frame.index, frame.lip_code, pose, blink, gaze, brow, frame.embedding)]
 
     def _draw(self, voice: float, energy: float) -> backends.Arrays:
         """Moves the network one picture on."""

@@ -92,11 +92,8 @@ class MouthPainter:
         left, right = rig.landmarks[list(topo.MOUTH_CORNERS)]
         line = rig.landmarks[topo.UPPER_INNER_LIP[3:-3]].mean(0)
         self._middle = np.array([(left[0] + right[0]) / 2, line[1]], np.float32)
-        # The mouth's own reach of the pose drivers: where skull and jaw carry the plates.
+        # The mouth's own reach of the pose drivers: where the skull carries the plates.
         self._reach = rig.points[topo.UPPER_INNER_LIP[3:-3]].mean(0)[:POSE_DRIVERS]
-        lip = rig.points[topo.LOWER_INNER_LIP[3:-3]].mean(0)
-        self._jaw = (1 - _LIP_SHARE) * rig.points[topo.JAW].mean(0) + _LIP_SHARE * lip
-        self._jaw[:POSE_DRIVERS] = 0
         corners = rig.landmarks[list(topo.OUTER_MOUTH_CORNERS), :2]
         mouth_px = float(np.linalg.norm(corners[0] - corners[1]))
         self._plates = [p.scaled(mouth_px / p.mouth_px) for p in load_plates()]
@@ -132,7 +129,7 @@ class MouthPainter:
         drivers = guided.drivers
         turn = np.eye(2) + drivers[:2].T
         skull = self._middle + self._reach @ drivers[:POSE_DRIVERS]
-        swing = self._jaw @ drivers
+        swing = self._swing(guided)
         for plate in self._plates:
             at = skull + swing if plate.on_jaw else skull
             shift = at - turn @ plate.origin_px - (columns.start, rows.start)
@@ -140,6 +137,18 @@ class MouthPainter:
             drawn = cv2.warpAffine(plate.rgba, place, size, flags=cv2.INTER_LINEAR)
             rgb += drawn[..., :3] - rgb * (drawn[..., 3:] / 255)
         return rgb
+
+    def _swing(self, guided: Guided) -> F32:
+        """How far the jaw has swung, (2,) pixels, beside what the head's pose moves."""
+        rig = self._rig
+
+        def moved(rows: npt.NDArray[np.int64]) -> F32:
+            posed = rig.points[rows, :POSE_DRIVERS] @ guided.drivers[:POSE_DRIVERS]
+            way = guided.landmarks[rows] - rig.landmarks[rows, :2] - posed
+            return np.asarray(way.mean(0), np.float32)
+
+        lip = moved(topo.LOWER_INNER_LIP[3:-3])
+        return (1 - _LIP_SHARE) * moved(topo.JAW) + _LIP_SHARE * lip
 
     def _shade(self, alpha: npt.NDArray[np.uint8], gap_px: float) -> F32:
         """Light that reaches the inside: less near the lips, and less the less they part."""

@@ -6,11 +6,11 @@ from engine.audio import AudioStage
 from engine.avatar import Avatar
 from engine.composite import CompositeStage
 from engine.config import EngineConfig
-from engine.errors import ConfigError
 from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Motion, Pcm, Picture
 from engine.metrics import StageTimes
 from engine.motion import MotionStage
 from engine.mouth import MouthPainter
+from engine.paint import NetworkPainter
 from engine.render import Painter, RenderStage
 from engine.rig import Rig, build
 from engine.ring import RingBuffer
@@ -38,7 +38,7 @@ class Pipeline:
     """
 
     def __init__(self, avatar: Avatar, config: EngineConfig) -> None:
-        rig = _rig(avatar, config.size_px)
+        rig = rig_of(avatar, config.size_px)
         self.config = config
         self.timings = StageTimes()
         self._audio = AudioStage(config)
@@ -98,13 +98,11 @@ class Pipeline:
 
 def _painter(rig: Rig, config: EngineConfig) -> Painter:
     if config.steps:
-        raise ConfigError(
-            f"steps is {config.steps}, expected 0: this version ships no render network"
-        )
+        return NetworkPainter(rig, config.steps, config.backend)
     return MouthPainter(rig)
 
 
 @lru_cache(maxsize=16)
-def _rig(avatar: Avatar, size_px: int) -> Rig:
+def rig_of(avatar: Avatar, size_px: int) -> Rig:
     """Made once for an avatar and a size, shared by all sessions: nothing in it changes."""
     return build(avatar, size_px, facemodel.load())

@@ -80,16 +80,19 @@ class RenderStage:
 
     def push(self, motion: Motion) -> list[Guided]:
         """One motion gives one guided picture."""
+        guided = self.guide(motion, self._rig.coefficients(motion))
+        painted, self._state = self._painter.paint(guided, self._state)
+        guided.patches.extend(painted)
+        return [guided]
+
+    def guide(self, motion: Motion, drivers: F32) -> Guided:
+        """What geometry alone gives, for drivers that need not come of the motion."""
         rig = self._rig
-        drivers = rig.coefficients(motion)
         landmarks = rig.landmarks[:, :2] + rig.points @ drivers
         flow = self._flow(drivers, landmarks)
         eyes = [self._eye(eye, motion, drivers, landmarks) for eye in range(2)]
         patches = [patch for patch in eyes if patch is not None]
-        guided = Guided(motion, drivers, landmarks, flow, patches)
-        painted, self._state = self._painter.paint(guided, self._state)
-        guided.patches.extend(painted)
-        return [guided]
+        return Guided(motion, drivers, landmarks, flow, patches)
 
     def _flow(self, drivers: F32, landmarks: F32) -> F32:
         """Upper and lower field, joined along the lines where the face parts."""

@@ -88,42 +88,108 @@ class Rig:
         return code + self.opening * (lacking / float(self.opening @ self.opening))
 
 
-def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
-    """Makes an avatar ready; takes about a second at 512 px."""
-    native = avatar.portrait.shape[0]
-    scale = float(np.clip(native / size_px, 1.0, _MAX_SOURCE_SCALE))
-    side = round(size_px * scale)
-    source = _resize(avatar.portrait, side)
-    points = avatar.landmarks.astype(np.float64) * (size_px / native)
-    points[topo.UPPER_INNER_LIP] = points[topo.LOWER_INNER_LIP] = (
-        points[topo.UPPER_INNER_LIP] + points[topo.LOWER_INNER_LIP]
-    ) / 2
-    face_px = float(np.linalg.norm(np.subtract(*points[list(topo.FACE_SIDES), :2])))
+@dataclass(frozen=True, slots=True, eq=False)
+class Ground:
+    """What a rig stands on: a picture, its landmarks, and how they answer to the head's pose.
 
+    Attributes:
+        source, scale, size_px, face_px: as in `Rig`.
+        points: (478, 3) float64 pixels; z grows away from the camera.
+        nodes: (G, G, 2) float64, places of the lattice.
+        head: (G, G, 4), reach of the pose.
+        at_points: (478, 4), the same at the landmarks.
+    """
+
+    source: U8
+    scale: float
+    size_px: int
+    face_px: float
+    points: F64
+    nodes: F64
+    head: F64
+    at_points: F64
+
+    def rig(self, spread: list[F64], modes: F64, opening: F32) -> Rig:
+        """The rig of some modes (M, 478, 2), spread to (G, G, M, 2) above and below the lips."""
+        return Rig(
+            source=self.source,
+            scale=self.scale,
+            size_px=self.size_px,
+            face_px=self.face_px,
+            landmarks=self.points.astype(np.float32),
+            upper=_stack(self.head, spread[0]),
+            lower=_stack(self.head, spread[1]),
+            head=np.ascontiguousarray(self.head, np.float32),
+            points=_stack(self.at_points, np.moveaxis(modes, 0, -2)),
+            opening=opening,
+        )
+
+
+def ground(picture: U8, matte: U8, landmarks: F64, size_px: int, shut: bool = True) -> Ground:
+    """Lays a picture's landmarks out for a picture size.
+
+    Args:
+        picture: (N, N, 3) uint8.
+        matte: (N, N) uint8.
+        landmarks: (478, 3) pixels of `picture`.
+        size_px: side of the pictures to draw.
+        shut: take the lips for shut: landmarks on a shut mouth's rims stand a little apart.
+    """
+    native = picture.shape[0]
+    scale = float(np.clip(native / size_px, 1.0, _MAX_SOURCE_SCALE))
+    points = landmarks.astype(np.float64) * (size_px / native)
+    if shut:
+        rims = topo.UPPER_INNER_LIP, topo.LOWER_INNER_LIP
+        points[rims[0]] = points[rims[1]] = (points[rims[0]] + points[rims[1]]) / 2
+    face_px = float(np.linalg.norm(np.subtract(*points[list(topo.FACE_SIDES), :2])))
     nodes = lattice(size_px, STEP_PX).astype(np.float64)
-    modes = _expression_modes(points, face, face_px)
-    reach_px = _REACH * face_px
-    spread = [
-        _spread(points[keep, :2], modes[:, keep], nodes, reach_px)
-        for keep in (_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS))
-    ]
-    weight = _head_weight(_resize(avatar.matte, size_px), points, face_px, nodes)
+    weight = _head_weight(_resize(matte, size_px), points, face_px, nodes)
     pivot = _pivot(points)
     depth = _depth(points, face_px, nodes)
     head = _pose_drivers(np.concatenate([nodes, depth[..., None]], axis=-1) - pivot, weight)
     at_points = _pose_drivers(points - pivot, np.ones(len(points)))
-    return Rig(
-        source=source,
-        scale=scale,
-        size_px=size_px,
-        face_px=face_px,
-        landmarks=points.astype(np.float32),
-        upper=_stack(head, spread[0]),
-        lower=_stack(head, spread[1]),
-        head=np.ascontiguousarray(head, np.float32),
-        points=_stack(at_points, np.moveaxis(modes, 0, -2)),
-        opening=face.opening,
-    )
+    source = _resize(picture, round(size_px * scale))
+    return Ground(source, scale, size_px, face_px, points, nodes, head, at_points)
+
+
+def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
+    """Makes an avatar ready; takes about a second at 512 px."""
+    base = ground(avatar.portrait, avatar.matte, avatar.landmarks.astype(np.float64), size_px)
+    modes = _expression_modes(base.points, face, base.face_px)
+    reach_px = _REACH * base.face_px
+    spread = [
+        _spread(base.points[keep, :2], modes[:, keep], base.nodes, reach_px)
+        for keep in (_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS))
+    ]
+    return base.rig(spread, modes, face.opening)
+
+
+class Follower:
+    """A picture driven by landmarks instead of by a motion: for self-reenactment.
+
+    The pose is fitted to the stable points; what is left of each landmark's way becomes the one
+    mode of a rig of its own, so that every landmark arrives.
+    """
+
+    def __init__(self, base: Ground, stable: I64) -> None:
+        self.base = base
+        self._stable = stable
+        self._held = [_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS)]
+        reach_px = _REACH * base.face_px
+        self._carry = [_carrier(base.points[keep, :2], base.nodes, reach_px) for keep in self._held]
+
+    def rig(self, landmarks: F64) -> tuple[Rig, F32]:
+        """The rig whose `drivers` (6, 2), returned with it, take every landmark to (478, 2)."""
+        way = landmarks - self.base.points[:, :2]
+        at = self.base.at_points
+        pose, *_ = np.linalg.lstsq(at[self._stable], way[self._stable], rcond=None)
+        left = way - at @ pose
+        spread = [
+            (carry @ left[keep]).reshape(*self.base.nodes.shape[:2], 1, 2)
+            for keep, carry in zip(self._held, self._carry, strict=True)
+        ]
+        drivers = np.concatenate([pose, np.eye(2)]).astype(np.float32)
+        return self.base.rig(spread, left[None], np.zeros(0, np.float32)), drivers
 
 
 def _resize(picture: U8, side: int) -> U8:
@@ -198,6 +264,14 @@ def _spread(points: F64, modes: F64, nodes: F64, reach_px: float, ridge: float =
     kernel = _wendland(_distances(nodes.reshape(-1, 2), points).astype(np.float32), reach_px)
     spread: F64 = kernel @ weights.astype(np.float32)
     return np.asarray(spread.reshape(*nodes.shape[:2], count, channels))
+
+
+def _carrier(points: F64, nodes: F64, reach_px: float) -> F32:
+    """The matrix (G * G, P) of `_spread` from P landmarks to the lattice."""
+    system = _wendland(_distances(points, points), reach_px)
+    system[np.diag_indices_from(system)] += _RIDGE
+    kernel = _wendland(_distances(nodes.reshape(-1, 2), points).astype(np.float32), reach_px)
+    return np.asarray(kernel @ np.linalg.inv(system).astype(np.float32), np.float32)
 
 
 def _smoothstep(x: F64) -> F64:

@@ -15,6 +15,8 @@ TRAININGS = {
     "align": ("models.train.speech.align", "times of the sounds in real speech with known words"),
     "shapes": ("models.train.speech.coarticulation", "what lips do for each sound (shapes.npz)"),
     "lips": ("models.train.lips", "lip network: from sound to lip code and lip embedding"),
+    "windows": ("bench.reenact.command", "footage, stills and heads -> windows to paint"),
+    "render": ("models.train.render", "render network: paints the mouth over the guide"),
     "motion": ("models.train.motion", "motion network: head pose and blinks to go with speech"),
 }
 """What can be trained: its module, whose `main(argv)` is the command, and what it is."""
@@ -34,9 +36,21 @@ talking videos (FOOTAGE) and recorded speech (WAVS) to two networks that the eng
   visavis train motion train LABELS MOVING --preset quick
   visavis train motion export LABELS MOVING motion.onnx
 
-HEARING, RUN and MOVING are folders: config.json holds the settings, weights.pt the weights,
-curve.csv the losses for a spreadsheet, checkpoint.pt the place where a training that was broken
-off goes on when its command is given again. `visavis bench quality` measures what came out.
+and to the network that paints the mouth, from the same footage, labelled portraits (STILLS) and
+synthetic heads (HEADS):
+
+  visavis train windows clips FOOTAGE LABELS SAMPLES
+  visavis train windows stills STILLS STILL_LABELS SAMPLES
+  visavis train windows heads HEADS SAMPLES
+  visavis train render train SAMPLES TEACHER
+  visavis train render distil SAMPLES TEACHER STUDENTS
+  visavis train render score SAMPLES STUDENTS/1
+  visavis train render export STUDENTS/1 FOLDER
+
+HEARING, RUN, MOVING, TEACHER and STUDENTS/1 are folders: config.json holds the settings,
+weights.pt the weights, curve.csv the losses for a spreadsheet, checkpoint.pt the place where a
+training that was broken off goes on when its command is given again. `visavis bench quality`
+measures what came out.
 """
 _log = logging.getLogger(__name__)
 

@@ -5,6 +5,8 @@ import numpy as np
 LANDMARKS = 478
 MOUTH_CORNERS = (78, 308)
 OUTER_MOUTH_CORNERS = (61, 291)
+LIP_MIDDLES = (0, 17)
+"""Outer rims of the upper and the lower lip."""
 CHEEKS = (50, 280, 205, 425)
 UPPER_INNER_LIP = np.array([78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308])
 LOWER_INNER_LIP = np.array([78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308])

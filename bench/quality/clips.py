@@ -39,6 +39,7 @@ class Talk:
         labels: folder of its label file.
         start_s: where in the footage's sound this one begins: what video and sound were apart is
             taken back (`models.data` measures it).
+        first: number of the label that its first picture has.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Talk:
     pcm: npt.NDArray[np.float32]
     labels: Path
     start_s: float = 0.0
+    first: int = 0
 
     @property
     def seconds(self) -> float:
@@ -97,6 +99,19 @@ def find(folder: Path, labels: Path | None = None, only: Sequence[str] = ()) -> 
     return [read(known[name]) for name in wanted]
 
 
+def video_of(talk: Talk, folder: Path) -> Path:
+    """The video of a folder that a clip is labelled from.
+
+    Raises:
+        MediaError: it is not there.
+    """
+    for path in sorted(folder.rglob("*")):
+        name = "__".join(path.relative_to(folder).parts)
+        if path.is_file() and (talk.file == name or talk.file.endswith(f"__{name}")):
+            return path
+    raise MediaError(f"{folder} does not hold the video of {talk.file}: --render needs it")
+
+
 def read(path: Path) -> Talk:
     """Reads one label file, as `models.label.track` describes it.
 
@@ -133,7 +148,7 @@ def read(path: Path) -> Talk:
         raise MediaError(f"{path} holds no sound: all of its {len(sound)} samples are zero")
     name = Path(file).stem.split("__")[-1]
     points, start_s = points[first:last].astype(np.float64), lipdata.begins(apart) / logmel.RATE_HZ
-    return Talk(name, file, points, valid[first:last], sound, path.parent, start_s)
+    return Talk(name, file, points, valid[first:last], sound, path.parent, start_s, first)
 
 
 def root(folder: Path) -> Path:

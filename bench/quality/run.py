@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from bench.quality import figures
 from bench.quality import made as making
-from bench.quality.clips import FPS, Talk, find
+from bench.quality.clips import FPS, Talk, find, video_of
 from bench.quality.plot import Curve, Panel, draw
 from bench.quality.sounds import Sounds, spoken
 from bench.quality.tables import Figures, Tables
+from bench.reenact import measure
 from engine import backends, sync
 from engine.audio import WEIGHTS
 from engine.config import EngineConfig
@@ -60,6 +61,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--backend", default=engine.backend, help="where networks run (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the figures here too")
     add("--picture", type=Path, metavar="FILE.png", help="draw openings over spectrograms")
+    add("--render", type=Path, metavar="SHEET.png", help="measure the pictures too; draw a sheet")
+    add("--render-steps", type=int, nargs="+", default=[1, 2, 4], metavar="N", help="(1 2 4)")
+    add(
+        "--render-seconds",
+        type=float,
+        default=8.0,
+        metavar="S",
+        help="of each clip that are drawn (%(default)s)",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +101,13 @@ def run(args: argparse.Namespace) -> int:
     """
     if not 1 <= args.seeds <= 100:
         raise ConfigError(f"--seeds is {args.seeds}, expected 1 to 100")
-    if args.picture is not None and args.picture.suffix.lower() != ".png":
-        raise MediaError(f"{args.picture} is no name for the picture, expected one ending in .png")
+    for path in (args.picture, args.render):
+        if path is not None and path.suffix.lower() != ".png":
+            raise MediaError(f"{path} is no name for the picture, expected one ending in .png")
+    if args.render_seconds <= 0:
+        raise ConfigError(f"--render-seconds is {args.render_seconds:g}, expected more than 0")
     config = EngineConfig(lookahead_ms=args.lookahead_ms, backend=args.backend)
+    ways = [_painted(config, steps) for steps in args.render_steps]
     setting = Setting(config, args.against, args.seeds, _sync_expert())
     talks = find(args.folder, args.labels, args.only)
     against = _against(args.against, config)
@@ -106,12 +120,37 @@ def run(args: argparse.Namespace) -> int:
         panels.append(_measure(talk, sounds, own, tables))
     for ahead_ms in sorted(WEIGHTS) if len(WEIGHTS) > 1 else ():
         _look_ahead(talks, args.alignments, replace(config, lookahead_ms=ahead_ms), tables)
+    if args.render is not None:
+        _pictures(args, talks, ways, config, tables)
     tables.print()
     if args.json is not None:
         tables.write_json(args.json)
     if args.picture is not None:
         draw(args.picture, panels)
     return 0
+
+
+def _painted(config: EngineConfig, steps: int) -> int:
+    if steps < 1:
+        raise ConfigError(f"--render-steps is {steps}, expected 1 to 4")
+    return replace(config, steps=steps).steps
+
+
+def _pictures(
+    args: argparse.Namespace,
+    talks: list[Talk],
+    ways: list[int],
+    config: EngineConfig,
+    tables: Tables,
+) -> None:
+    """Adds the table of the pictures, and draws their sheet."""
+    drawn: dict[str, list[measure.Drawn]] = {}
+    for talk in tqdm(talks, unit="clip", disable=None, desc="pictures"):
+        video = video_of(talk, args.folder)
+        drawn[talk.name] = measure.draw(talk, video, ways, args.render_seconds, config)
+        for way, row in measure.figures(drawn[talk.name]).items():
+            tables.picture(talk.name, way, row)
+    measure.sheet(args.render, drawn)
 
 
 def _against(path: Path | None, config: EngineConfig) -> str | None:

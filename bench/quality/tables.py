@@ -65,6 +65,7 @@ class Tables:
         self._heads: list[_Row] = []
         self._rests: list[tuple[str, str, str, float]] = []
         self._aheads: list[tuple[int, list[tuple[float, Figures]]]] = []
+        self._pictures: list[tuple[str, str, Figures]] = []
 
     def lips(self, clip: str, side: str, seconds: float, row: Figures) -> None:
         """Adds a clip's lips, of the speaker or of a network."""
@@ -86,6 +87,10 @@ class Tables:
         """Adds the clips' figures, (seconds, figures), at one look-ahead."""
         self._aheads.append((ms, rows))
 
+    def picture(self, clip: str, way: str, row: Figures) -> None:
+        """Adds how a clip's pictures look, drawn in one way."""
+        self._pictures.append((clip, way, row))
+
     def reports(self, brief: bool = False) -> list[Report]:
         """The tables; `brief` leaves out the rows of single clips where there are many."""
         hide = brief and len({clip for clip, *_ in self._lips}) > MAX_CLIPS
@@ -97,6 +102,8 @@ class Tables:
         ]
         if self._aheads:
             made.append(self._ahead())
+        if self._pictures:
+            made.append(self._drawn())
         return made
 
     def print(self) -> None:
@@ -171,4 +178,15 @@ class Tables:
         for ms, rows in self._aheads:
             for over, weighed in (("clips", [(1.0, r) for _, r in rows]), ("seconds", rows)):
                 report.row(f"{ms} ms, mean over {over}", **pool(weighed))
+        return report
+
+    def _drawn(self) -> Report:
+        report = Report("pictures, from one portrait each, led by the true landmarks")
+        for clip, way, row in self._pictures:
+            report.row(f"{clip}, {way}", **row)
+        for way in dict.fromkeys(way for _, way, _ in self._pictures):
+            rows = [row for _, w, row in self._pictures if w == way]
+            pooled = pool([(1.0, row) for row in rows])
+            worst = min(row["gain_db"] for row in rows)
+            report.row(f"mean over clips, {way}", **pooled, worst_gain_db=worst)
         return report

@@ -44,19 +44,27 @@ def names() -> list[str]:
     return sorted(_BACKENDS)
 
 
-def load(name: str, path: Path, threads: int = 1) -> Network:
-    """Loads an ONNX file for inference in float32.
+PRECISIONS = ("f32", "fastest")
+"""`fastest` computes in bfloat16 where the CPU has instructions for it, else in float32. Inputs and
+outputs are float32 either way."""
+
+
+def load(name: str, path: Path, threads: int = 1, precision: str = "f32") -> Network:
+    """Loads an ONNX file for inference.
 
     Args:
         name: of the backend.
         path: the ONNX file.
         threads: CPU threads for one inference.
+        precision: one of `PRECISIONS`.
 
     Raises:
         BackendError: no such backend, its library is not installed, or it refuses the file.
     """
     if name not in _BACKENDS:
         raise BackendError(f"backend {name!r} is unknown, expected one of {names()}")
+    if precision not in PRECISIONS:
+        raise BackendError(f"precision {precision!r} is unknown, expected one of {PRECISIONS}")
     if not path.is_file():
         raise BackendError(f"{path}: no such network file")
     module, kind, extra = _BACKENDS[name]
@@ -65,7 +73,7 @@ def load(name: str, path: Path, threads: int = 1) -> Network:
     except ImportError as error:
         remedy = f"pip install 'visavis[{extra}]'" if extra else "reinstall visavis"
         raise BackendError(f"backend {name!r} cannot be imported ({error}): {remedy}") from error
-    network: Network = factory(path, threads)
+    network: Network = factory(path, threads, precision)
     return network
 
 

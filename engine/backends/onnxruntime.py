@@ -19,9 +19,9 @@ _REFUSALS = (
 
 
 class OnnxRuntimeNetwork:
-    """An ONNX file in a CPU session; see `engine.backends.Network`."""
+    """An ONNX file in a CPU session, in float32 always; see `engine.backends.Network`."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, precision: str = "f32") -> None:  # noqa: ARG002
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

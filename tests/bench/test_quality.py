@@ -315,6 +315,10 @@ def test_a_clip_shorter_than_a_second(filmed, heard, spoken, capsys):
         ([], ["--labels", "nowhere"], "nowhere is not a folder"),
         ([], ["--picture", "q.jpg"], "q.jpg is no name for the picture, expected one ending"),
         ([], ["--seeds", "0"], "--seeds is 0, expected 1 to 100"),
+        ([], ["--render", "q.jpg"], "q.jpg is no name for the picture, expected one ending"),
+        ([], ["--render-seconds", "0"], "--render-seconds is 0, expected more than 0"),
+        ([], ["--render-steps", "1", "0"], "--render-steps is 0, expected 1 to 4"),
+        ([], ["--render-steps", "5"], "steps is 5, expected 0 to 4"),
     ],
 )
 def test_folders_and_flags_that_cannot_be_measured(tmp_path, capsys, files, flags, words):

@@ -1,10 +1,8 @@
 import itertools
 
 import numpy as np
-import pytest
 
 from engine.config import EngineConfig
-from engine.errors import ConfigError
 from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, Picture
 from engine.pipeline import Pipeline
 from models import facemodel
@@ -103,6 +101,11 @@ def test_stages_are_timed(speech: np.ndarray) -> None:
     assert {"audio", "motion", "render", "composite"} <= set(pipeline.timings.summary())
 
 
-def test_steps_of_a_network_that_is_not_shipped_are_refused() -> None:
-    with pytest.raises(ConfigError, match="steps is 2, expected 0"):
-        Pipeline(AVATAR, EngineConfig(steps=2))
+def test_steps_choose_the_painter(speech: np.ndarray) -> None:
+    sound = Pcm(0, speech[:SAMPLE_RATE_HZ])
+    drawn = [
+        Pipeline(AVATAR, EngineConfig(size_px=256, steps=steps)).push(sound)[-1].i420
+        for steps in (0, 1, 2, 2)
+    ]
+    assert (drawn[2] == drawn[3]).all()
+    assert not any((a == b).all() for a, b in itertools.combinations(drawn[:3], 2))

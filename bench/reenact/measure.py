@@ -1,0 +1,172 @@
+"""How like the truth the engine's pictures of clips are, by steps, beside guide and copy."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from bench.quality.clips import Talk
+from bench.quality.made import hear
+from bench.reenact import pictures
+from bench.reenact.footage import Film
+from bench.reenact.samples import at, closure, cut
+from bench.reenact.sitter import SIDE_PX, Frame, Sitter, portraits
+from engine.config import EngineConfig
+from engine.errors import MediaError
+from engine.frames import Motion
+from engine.paint import NetworkPainter
+from engine.render import Painter
+from models import topology as topo
+from models import window
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+U8 = npt.NDArray[np.uint8]
+
+COPY, WARP, GUIDE, TRUE = "copy", "warp", "guide", "true"
+"""The portrait as it is; moved by geometry; with the plates of teeth and tongue; the truth."""
+_SHEET_ROWS = 6
+_NO_CODE = np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """One picture of a clip drawn in every way, windows around the true mouth.
+
+    Attributes:
+        index: of the picture in its video.
+        windows: (128, 128, 3) uint8 by the name of the way, `TRUE` among them.
+        faces: (SIDE_PX, SIDE_PX, 3) uint8 by the same names.
+        lips: (128, 128) float32, where the lips and what they enclose are.
+        face: (SIDE_PX, SIDE_PX) float32, where the face is.
+    """
+
+    index: int
+    windows: dict[str, U8]
+    faces: dict[str, U8]
+    lips: F32
+    face: F32
+
+
+def draw(
+    talk: Talk, video: Path, steps: Sequence[int], seconds: float, config: EngineConfig
+) -> list[Drawn]:
+    """Draws the beginning of a clip from its one best portrait, led by its own landmarks.
+
+    Raises:
+        MediaError: the video has no picture at the times of its labels.
+    """
+    film = Film.open(video)
+    labels = np.concatenate([np.repeat(talk.points[:1], talk.first, 0), talk.points])
+    valid = np.concatenate([np.zeros(talk.first, bool), talk.valid])
+    points, usable = film.points(labels), film.usable(valid)
+    if not usable.any():
+        raise MediaError(f"{video}: no picture at the times of its labels")
+    (best,) = portraits(points, usable, 1)
+    begin = film.times[np.flatnonzero(usable)[0]]
+    wanted = np.flatnonzero(usable & (film.times < begin + seconds)).tolist()
+    seen = film.see({best, *wanted})
+    frame = Frame.of(points[best])
+    sitter = Sitter(frame.picture(seen[best]), frame.points(points[best]))
+    painters: dict[str, Painter] = {
+        f"{n} step{'s' * (n > 1)}": NetworkPainter(sitter.rig, n, config.backend) for n in steps
+    }
+    states = {name: painter.start() for name, painter in painters.items()}
+    heard = hear(talk.pcm, config)
+    drawn = []
+    for i in wanted:
+        if i == best:
+            continue
+        at_points = frame.points(points[i])
+        embedding = heard[min(film.label(i) - talk.first, len(heard) - 1)].embedding
+        blink = closure(at_points, sitter.points)
+        motion = Motion(i, _NO_CODE, blink=blink, embedding=embedding)
+        guided = sitter.lead(at_points)
+        told = replace(guided, motion=motion)
+        faces = {COPY: sitter.picture, WARP: sitter.compose(guided)}
+        faces[GUIDE] = sitter.compose(guided, sitter.plates.paint(guided, None)[0])
+        for name, painter in painters.items():
+            patches, states[name] = painter.paint(told, states[name])
+            faces[name] = sitter.compose(guided, patches)
+        faces[TRUE] = frame.picture(seen[i])
+        drawn.append(_windows(i, faces, at_points))
+    return drawn
+
+
+def _windows(index: int, faces: dict[str, U8], points: F64) -> Drawn:
+    truth, corner = cut(faces[TRUE], points, window.SIDE_PX)
+    windows = {name: at(face, corner, window.SIDE_PX) for name, face in faces.items()}
+    windows[TRUE] = truth
+    lips = window.region(points, corner, window.SIDE_PX, window.FACE_PX)
+    hull = cv2.convexHull(points[: topo.IRISES[0][0], :2].astype(np.int32))
+    face = cv2.fillConvexPoly(np.zeros((SIDE_PX, SIDE_PX), np.uint8), hull, 1)
+    return Drawn(index, windows, faces, lips, np.asarray(face, np.float32))
+
+
+def figures(drawn: Sequence[Drawn]) -> dict[str, dict[str, float]]:
+    """Figures by the name of the way; `gain_db` is over the guide, `sharp` over the truth."""
+    names = list(drawn[0].windows)
+    lips = [d.lips for d in drawn]
+    table: dict[str, dict[str, float]] = {}
+    for name in names:
+        own = [d.windows[name] for d in drawn]
+        row = {"energy": float(np.mean([pictures.energy(w) for w in own]))}
+        row["cpbd"] = _mean(pictures.cpbd(w) for w in own)
+        row["flicker"] = _flicker(drawn, name)
+        if name != TRUE:
+            pairs = [(d.windows[name], d.windows[TRUE]) for d in drawn]
+            faces = [(d.faces[name], d.faces[TRUE], d.face) for d in drawn]
+            row["mouth_db"] = _mean(pictures.psnr(*p, r) for p, r in zip(pairs, lips, strict=True))
+            row["mouth_ssim"] = _mean(
+                pictures.ssim(*p, r) for p, r in zip(pairs, lips, strict=True)
+            )
+            row["window_ssim"] = _mean(pictures.ssim(*p, np.ones_like(lips[0])) for p in pairs)
+            row["face_db"] = _mean(pictures.psnr(*f) for f in faces)
+            row["face_ssim"] = _mean(pictures.ssim(*f) for f in faces)
+        table[name] = row
+    true = table.pop(TRUE)
+    for row in table.values():
+        row["gain_db"] = row["mouth_db"] - table[GUIDE]["mouth_db"]
+        row["sharp"] = row.pop("energy") / true["energy"]
+        row["flicker"] = row["flicker"] / true["flicker"]
+        row["cpbd"] = row["cpbd"] / true["cpbd"]
+    return table
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [v for v in values if not np.isnan(v)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _flicker(drawn: Sequence[Drawn], name: str) -> float:
+    """Over runs of pictures that follow each other."""
+    steps = [
+        pictures.change(a.windows[name], b.windows[name])
+        for a, b in pairwise(drawn)
+        if b.index == a.index + 1
+    ]
+    return _mean(steps)
+
+
+def sheet(path: Path, talks: Mapping[str, Sequence[Drawn]]) -> None:
+    """Writes a contact sheet: for each clip some rows, the portrait, every way, and the truth.
+
+    Raises:
+        MediaError: it cannot be written.
+    """
+    rows = []
+    for drawn in talks.values():
+        chosen = np.linspace(0, len(drawn) - 1, min(_SHEET_ROWS, len(drawn))).astype(int)
+        rows += [np.hstack(list(drawn[i].windows.values())) for i in chosen]
+    names = list(next(iter(talks.values()))[0].windows)
+    head = np.full((24, rows[0].shape[1], 3), 255, np.uint8)
+    for number, name in enumerate(names):
+        place = (number * window.SIDE_PX + 6, 17)
+        cv2.putText(head, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), np.vstack([head, *rows])[..., ::-1]):
+        raise MediaError(f"{path} cannot be written, expected a name ending in .png")

@@ -1,0 +1,60 @@
+"""Few-step diffusion in the form that the render network uses: it predicts the picture itself.
+
+x_t = alpha(t) x_0 + sigma(t) noise with t from 0 (the picture) to 1 (noise alone), on the cosine
+path alpha = cos(pi t / 2) of Nichol and Dhariwal (2021, eq. 17) without its offset. Functions of
+plain arithmetic: NumPy arrays and torch tensors go through alike, nothing is kept.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from math import cos, pi, sin
+from typing import Any
+
+Array = Any
+"""A NumPy array or a torch tensor."""
+
+
+def alpha(t: float) -> float:
+    """Share of the picture at time t."""
+    return cos(0.5 * pi * t) if t < 1 else 0.0
+
+
+def sigma(t: float) -> float:
+    """Share of the noise at time t."""
+    return sin(0.5 * pi * t)
+
+
+def times(steps: int) -> list[float]:
+    """The times of a sampler of so many steps, from 1 down to 0: steps + 1 of them."""
+    if steps < 1:
+        raise ValueError(f"steps is {steps}, expected at least 1")
+    return [1 - i / steps for i in range(steps)] + [0.0]
+
+
+def step(x: Array, picture: Array, t: float, s: float) -> Array:
+    """x at time s < t, by the picture predicted at t: DDIM without noise (Song 2021, eq. 12).
+
+    Args:
+        x: at time t.
+        picture: the network's x_0.
+    """
+    noise = (x - alpha(t) * picture) / sigma(t)
+    return alpha(s) * picture + sigma(s) * noise
+
+
+def sample(predict: Callable[[Array, float], Array], noise: Array, steps: int) -> Array:
+    """The picture that `predict(x, t)` leads to from noise, in so many steps."""
+    x = picture = noise
+    for t, s in pairwise(times(steps)):
+        picture = predict(x, t)
+        x = step(x, picture, t, s)
+    return picture
+
+
+def leap(x: Array, later: Array, t: float, s: float) -> Array:
+    """The picture which, predicted at t, would have led from x to `later` at s in one step.
+
+    Progressive distillation's target (Salimans and Ho 2022, appendix G).
+    """
+    ratio = sigma(s) / sigma(t)
+    return (later - ratio * x) / (alpha(s) - ratio * alpha(t))

@@ -1,0 +1,78 @@
+"""The command line of the render network's training; see the package."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from models.train.render import export, fit, score
+from models.train.render.samples import read
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="visavis train render", description="The network that paints the mouth."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    p = verbs.add_parser("train", help="train a teacher, from the run's last checkpoint on")
+    p.add_argument("samples", type=Path, help="folder that `visavis train windows` wrote")
+    p.add_argument("run", type=Path, help="folder of the run: settings, checkpoint, curve.csv")
+    p.add_argument("--preset", choices=sorted(fit.PRESETS), default="lite", help="settings")
+    p.add_argument("--steps", type=int, help="optimiser steps, instead of the preset's")
+    p.add_argument("--begin", type=Path, help="run whose weights to begin with")
+    p.add_argument("--held-out", default=",".join(fit.HELD_OUT), help="people not trained on")
+    p.add_argument("--threads", type=int, default=2, help="CPU threads")
+    p = verbs.add_parser("distil", help="students of 8, 4, 2 and 1 steps, each from the last")
+    p.add_argument("samples", type=Path, help="folder that `visavis train windows` wrote")
+    p.add_argument("teacher", type=Path, help="folder of the teacher's run")
+    p.add_argument("run", type=Path, help="folder for the students' runs")
+    p.add_argument("--steps", type=int, help="optimiser steps of each, instead of the preset's")
+    p.add_argument("--threads", type=int, default=2, help="CPU threads")
+    p = verbs.add_parser("score", help="figures on people never trained on")
+    p.add_argument("samples", type=Path, help="folder that `visavis train windows` wrote")
+    p.add_argument("run", type=Path, help="folder of the run")
+    p.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4], help="denoising steps")
+    p.add_argument("--last", action="store_true", help="the last weights, not the best")
+    p.add_argument("--threads", type=int, default=2, help="CPU threads")
+    p = verbs.add_parser("export", help="write a run's network as ONNX, for the engine")
+    p.add_argument("run", type=Path, help="folder of the run")
+    p.add_argument("out", type=Path, help="folder for painter.onnx and painter_portrait.onnx")
+    p.add_argument("--last", action="store_true", help="the last weights, not the best")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Reads arguments and runs one verb.
+
+    Raises:
+        ValueError: a folder holds nothing that can be used, or a run of other settings.
+    """
+    args = _parser().parse_args(argv)
+    torch.set_num_threads(getattr(args, "threads", 1))
+    if args.verb == "train":
+        config = fit.PRESETS[args.preset]
+        config = replace(
+            config,
+            steps=args.steps or config.steps,
+            held_out=tuple(p for p in args.held_out.split(",") if p),
+            begin=str(args.begin or ""),
+        )
+        fit.train(args.samples, args.run, config)
+    elif args.verb == "distil":
+        config = fit.PRESETS["student"]
+        net = fit.load(args.teacher).config
+        config = replace(config, steps=args.steps or config.steps, net=net)
+        fit.distil(args.samples, args.teacher, args.run, config)
+    elif args.verb == "score":
+        net = fit.load(args.run, best=not args.last)
+        for name in fit.HELD_OUT:
+            judges = read(args.samples, wanted={name})
+            for steps in args.steps:
+                found = asdict(score.people(net, judges, steps))
+                figures = "  ".join(f"{k} {v:6.2f}" for k, v in found.items())
+                sys.stdout.write(f"{name:12} {steps} steps  {figures}\n")
+    elif args.verb == "export":
+        export.export(fit.load(args.run, best=not args.last), args.out)

@@ -1,0 +1,255 @@
+"""The render network's training: the teacher, and students of half as many steps."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.nets.painter import PRESETS as NETS
+from models.nets.painter import Painted, Painter, PainterConfig, Sitting
+from models.train.render import losses, score
+from models.train.render.batches import GREY, Batch, Batches, Variety
+from models.train.render.samples import People, folders, read
+from models.train.runs import KEPT_EVERY, Course, Run
+
+HELD_OUT = ("aoc", "lieu", "grid_lbax4n", "grid_sbia1a")
+"""Filmed people never trained on."""
+VALIDATION_CLIPS = ("grid_brbk7n", "grid_lbbc2a")
+VALIDATION_STILLS = 12
+_HALFWAY = 0.25
+"""Share of the last student's windows at the second of two steps."""
+"""Every so many stills is kept for validation, with those clips."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """How a render network is trained.
+
+    Attributes:
+        held_out: people never trained on.
+        steps, batch: optimiser steps, windows a step.
+        shares: of the kinds of samples.
+        certain: share of the windows drawn at time 1, where one step begins.
+        steadiest: the most that a window's signal-to-noise ratio weighs.
+        lr, weight_decay, ema, seed: as usual.
+        leaps: 0 for a teacher; a student learns to do in so many steps what its teacher does in
+            twice as many.
+        truth: share of the true picture in a student's target; the rest is its teacher's.
+        own: share of windows whose last picture is the network's own painting of them, where the
+            network sees its last pictures.
+        begin: run whose weights to begin with.
+        net: sizes.
+        variety, weights: of the samples and of the losses.
+    """
+
+    held_out: tuple[str, ...] = HELD_OUT
+    steps: int = 6000
+    batch: int = 16
+    shares: tuple[tuple[str, float], ...] = (("stills", 0.5), ("clips", 0.35), ("heads", 0.15))
+    certain: float = 0.3
+    steadiest: float = 4.0
+    lr: float = 4e-4
+    weight_decay: float = 0.02
+    ema: float = 0.998
+    seed: int = 0
+    leaps: int = 0
+    truth: float = 1.0
+    own: float = 0.0
+    begin: str = ""
+    net: PainterConfig = field(default_factory=PainterConfig)
+    variety: Variety = field(default_factory=Variety)
+    weights: losses.Weights = field(default_factory=losses.Weights)
+
+
+PRESETS = {
+    "lite": TrainConfig(),
+    "base": TrainConfig(steps=60_000, batch=32, net=NETS["base"]),
+    "student": TrainConfig(steps=300, lr=2e-4, truth=0.6, own=0.5, certain=0.0),
+    "tiny": TrainConfig(steps=200, batch=8, net=NETS["tiny"]),
+}
+
+
+def validation(root: Path, held_out: tuple[str, ...]) -> set[str]:
+    """People kept for deciding when to stop."""
+    stills = sorted(set(folders(root).get("stills", {}).values()))
+    kept = {p for i, p in enumerate(stills) if i % VALIDATION_STILLS == 0}
+    return (kept | set(VALIDATION_CLIPS)) - set(held_out)
+
+
+def predict(net: Painter, batch: Batch, noisy: Tensor, t: Tensor, sitting: Sitting) -> Painted:
+    """One prediction for a batch at times (B,)."""
+    with torch.autocast("cpu", torch.bfloat16):
+        found: Painted = net(noisy, t, batch.guide, batch.region, batch.told, sitting, batch.before)
+    return Painted(found.picture.float(), found.mask.float())
+
+
+def mixed(picture: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """The picture at times (B,)."""
+    angle = 0.5 * torch.pi * t[:, None, None, None]
+    return angle.cos() * picture + angle.sin() * noise
+
+
+def _times(config: TrainConfig, count: int, dice: torch.Generator) -> Tensor:
+    """(B,) times: anywhere for a teacher, on its own steps for a student."""
+    if config.leaps == 1:  # the last student serves two steps as well
+        halfway = torch.rand(count, generator=dice) < _HALFWAY
+        return torch.where(halfway, torch.full((), 0.5), torch.ones(()))
+    if config.leaps:
+        chosen = torch.randint(config.leaps, (count,), generator=dice)
+        return 1 - chosen.float() / config.leaps
+    t = torch.rand(count, generator=dice).sqrt()
+    sure = torch.rand(count, generator=dice) < config.certain
+    return torch.where(sure, torch.ones(()), t)
+
+
+def _steadiness(t: Tensor, most: float) -> Tensor:
+    """(B,) weights max(SNR, 1), at most `most` (Salimans and Ho 2022)."""
+    ratio = 1 / torch.tan(0.5 * torch.pi * t.clamp(1e-3, 0.999)) ** 2
+    return ratio.clamp(1.0, most)
+
+
+@torch.no_grad()
+def _taught(teacher: Painter, batch: Batch, noisy: Tensor, t: Tensor, leaps: int) -> Tensor:
+    """What a student must predict to go as far in one step as the teacher in two."""
+    sitting = teacher.sit(batch.portrait)
+    half = 0.5 / leaps
+    x, at = noisy, t
+    for _ in range(2):
+        picture = predict(teacher, batch, x, at, sitting).picture
+        x, at = _stepped(x, picture, at, at - half), at - half
+    last = (at < 1e-4)[:, None, None, None]
+    a, b = (0.5 * torch.pi * s[:, None, None, None] for s in (t, at.clamp(min=0)))
+    ratio = b.sin() / a.sin()
+    target = (x - ratio * noisy) / (b.cos() - ratio * a.cos()).clamp(min=1e-4)
+    return torch.where(last, picture, target).clamp(-1, 1)
+
+
+def _stepped(x: Tensor, picture: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    a, b = (0.5 * torch.pi * at[:, None, None, None] for at in (t, s.clamp(min=0)))
+    noise = (x - a.cos() * picture) / a.sin()
+    return b.cos() * picture + b.sin() * noise
+
+
+def _net(config: TrainConfig) -> Painter:
+    if config.begin:
+        return load(Path(config.begin))
+    return Painter(config.net).to(memory_format=torch.channels_last)
+
+
+def train(root: Path, folder: Path, config: TrainConfig) -> None:
+    """Trains a teacher or a student, from the run's last checkpoint on.
+
+    Raises:
+        ValueError: the samples lack someone, or the folder holds another run.
+    """
+    torch.manual_seed(config.seed)
+    watched = validation(root, config.held_out)
+    people = read(root, but=watched | set(config.held_out))
+    judges = read(root, wanted=watched)
+    run, net = Run.begin(folder, config), _net(config)
+    teacher = _net(config).eval() if config.leaps else None
+    optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.lr, total_steps=config.steps, pct_start=0.06
+    )
+    course = Course(run, net, optimiser, schedule, config.steps, config.ema)
+    batches = Batches(people, dict(config.shares), config.variety, config.seed + course.first)
+    dice = torch.Generator().manual_seed(config.seed + course.first)
+    for step in course:
+        net.train()
+        loss, figures = _loss(net, teacher, batches.draw(config.batch), config, dice)
+        if (step + 1) % KEPT_EVERY == 0 or step + 1 == config.steps:
+            figures |= _judged(course.mean, judges, config)
+            _keep_best(folder, course.mean, figures["gain_db"])
+        else:
+            figures |= dict.fromkeys(("gain_db", "sharpness"), np.nan)
+        course.learn(step, loss, figures)
+
+
+def _loss(
+    net: Painter, teacher: Painter | None, batch: Batch, config: TrainConfig, dice: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
+    t = _times(config, len(batch.truth), dice)
+    noise = torch.randn(batch.truth.shape, generator=dice)
+    noisy = mixed(batch.truth, noise, t)
+    own = config.own if config.net.before else 0.0
+    batch = _with_own(net, batch, own, dice) if own else batch
+    with torch.autocast("cpu", torch.bfloat16):
+        sitting = net.sit(batch.portrait)
+    found = predict(net, batch, noisy, t, sitting)
+    w = config.weights
+    each = losses.painted(found.picture, found.mask, batch.truth, batch.region, w)
+    if teacher is not None and config.truth < 1:
+        goal = _taught(teacher, batch, noisy, t, config.leaps)
+        if config.leaps == 1:
+            goal = torch.where((t < 1)[:, None, None, None], batch.truth, goal)
+        led = losses.painted(found.picture, found.mask, goal, batch.region, w)
+        each = config.truth * each + (1 - config.truth) * led
+    loss = (each * _steadiness(t, config.steadiest)).mean()
+    figures = {"loss": float(loss.detach()), "mask": float(found.mask.detach().mean())}
+    return loss, figures
+
+
+@torch.no_grad()
+def _with_own(net: Painter, batch: Batch, share: float, dice: torch.Generator) -> Batch:
+    """Some windows with the network's own painting as their last picture, as in a call."""
+    ones = torch.ones(len(batch.truth))
+    noise = torch.randn(batch.truth.shape, generator=dice)
+    made = predict(net, batch, noise, ones, net.sit(batch.portrait)).picture
+    grey = (made * GREY).sum(1, keepdim=True)
+    chosen = torch.rand(len(ones), generator=dice) < share
+    before = torch.cat([grey, batch.before[:, :1]], 1)
+    return replace(batch, before=torch.where(chosen[:, None, None, None], before, batch.before))
+
+
+def _judged(mean: dict[str, Tensor], judges: People, config: TrainConfig) -> dict[str, float]:
+    net = Painter(config.net).to(memory_format=torch.channels_last).eval()
+    net.load_state_dict(mean)
+    figures = score.people(net, judges, max(1, config.leaps) if config.leaps <= 4 else 4, most=160)
+    return {"gain_db": figures.gain_db, "sharpness": figures.sharpness}
+
+
+def _keep_best(folder: Path, mean: dict[str, Tensor], gain_db: float) -> None:
+    """Keeps the weights that did best on people never seen: training goes on past them."""
+    path = folder / "best.pt"
+    known: dict[str, Any] | None = torch.load(path, weights_only=True) if path.exists() else None
+    if known is None or gain_db > known["gain_db"]:
+        torch.save({"gain_db": gain_db, "weights": dict(mean)}, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+
+STAGES = (8, 4, 2, 1)
+
+
+def distil(root: Path, teacher: Path, folder: Path, config: TrainConfig) -> None:
+    """Trains a student for 8, 4, 2 and 1 steps, each from the one before; 16 are the teacher's.
+
+    Progressive distillation (Salimans and Ho 2022), paired with the true pictures.
+
+    Args:
+        root: samples.
+        teacher: its run.
+        folder: gets a run for each stage, named for its steps.
+        config: of each stage but for what this sets.
+    """
+    begin = teacher
+    for leaps in STAGES:
+        own = config.own if leaps <= 2 else 0.0
+        stage = replace(config, leaps=leaps, begin=str(begin), own=own)
+        train(root, folder / str(leaps), stage)
+        begin = folder / str(leaps)
+
+
+def load(folder: Path, best: bool = True) -> Painter:
+    """A run's network, in evaluation: its best weights, or its last."""
+    run = Run(folder)
+    net = Painter(PainterConfig.of(run.config["net"])).to(memory_format=torch.channels_last)
+    path = folder / "best.pt"
+    if best and path.exists():
+        net.load_state_dict(torch.load(path, weights_only=True)["weights"])
+    else:
+        net.load_state_dict(run.weights())
+    return net.eval()

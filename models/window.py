@@ -1,0 +1,63 @@
+"""The window that the render network sees: 128 px around the mouth of a face 192 px wide."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models import topology as topo
+
+F32 = npt.NDArray[np.float32]
+Landmarks = npt.NDArray[np.floating]
+
+SIDE_PX = 128
+FACE_PX = 192
+"""Width of a face at which a window's pixels are the picture's own."""
+POSE, BLINK, EMBEDDING = 8, 2, 64
+CONDITIONS = POSE + BLINK + EMBEDDING + 1
+"""Pose, blink, lip embedding, and whether there is one."""
+_RIM_PX, _SOFT_PX = 3.0, 3.0
+"""How far around the lips the network may paint, and over what it fades, at `FACE_PX`."""
+_LIPS = np.unique(np.concatenate([topo.UPPER_LIP, topo.LOWER_LIP, topo.OUTER_MOUTH_CORNERS]))
+_SUBPIXEL_BITS = 4
+
+
+def centre(landmarks: Landmarks) -> tuple[float, float]:
+    """Place (x, y) in the middle between the lips' corners and rims, of landmarks (478, 2+)."""
+    lips = landmarks[[*topo.OUTER_MOUTH_CORNERS, *topo.LIP_MIDDLES], :2]
+    x, y = (lips[:2].mean(0) + lips[2:].mean(0)) / 2
+    return float(x), float(y)
+
+
+def region(landmarks: Landmarks, corner: tuple[int, int], side: int, face_px: float) -> F32:
+    """Where the network may paint: the lips and what they enclose, (side, side) float32 to 1.
+
+    Args:
+        landmarks: (478, 2+) pixels.
+        corner: (x, y) of the window's upper left pixel.
+        side: of the window, pixels.
+        face_px: width of the face in the same pixels.
+    """
+    unit = face_px / FACE_PX
+    hull = cv2.convexHull(np.asarray(landmarks[_LIPS, :2] - corner, np.float32))
+    mask = np.zeros((side, side), np.uint8)
+    places = np.round(hull * 2**_SUBPIXEL_BITS).astype(np.int32)
+    cv2.fillConvexPoly(mask, places, 255, cv2.LINE_AA, _SUBPIXEL_BITS)
+    wide = 2 * round(_RIM_PX * unit) + 1
+    grown = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide)))
+    soft = cv2.GaussianBlur(grown, (0, 0), _SOFT_PX * unit)
+    return np.asarray(soft, np.float32) / np.float32(255)
+
+
+def conditions(
+    pose: npt.NDArray[np.floating], blink: tuple[float, float], embedding: F32 | None
+) -> F32:
+    """What the network is told beside pictures: (CONDITIONS,) float32.
+
+    Args:
+        pose: (4, 2) drivers of the head's pose, `engine.rig`; the last row over the face's width.
+        blink: closure of the (left, right) lid.
+        embedding: (64,) of the sound, None where there is none.
+    """
+    heard = np.zeros(EMBEDDING) if embedding is None else embedding
+    told = np.concatenate([pose.ravel(), blink, heard, [float(embedding is not None)]])
+    return told.astype(np.float32)

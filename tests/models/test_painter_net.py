@@ -1,0 +1,212 @@
+"""The render network and its training: what it may touch, what it learns, what is shipped of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from models import diffusion, window  # noqa: E402
+from models.nets.painter import BEFORE, PRESETS, Painter  # noqa: E402
+from models.train.render import export, fit, losses, score  # noqa: E402
+from models.train.render.batches import Batches, Variety, mirrored  # noqa: E402
+from models.train.render.samples import INDEX, ROOM_PX, Samples, read  # noqa: E402
+
+
+def fresh(seed=0):
+    """A network that has learnt nothing, yet whose every layer does something."""
+    torch.manual_seed(seed)
+    net = Painter(PRESETS["tiny"]).eval()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.05 * torch.randn_like(p))
+    return net
+
+
+def feeds(count=2):
+    dice = torch.Generator().manual_seed(3)
+    side = window.SIDE_PX
+    guide = torch.rand(count, 3, side, side, generator=dice) * 1.6 - 0.8
+    region = torch.zeros(count, 1, side, side)
+    region[..., 48:80, 40:88] = 1.0
+    told = torch.randn(count, window.CONDITIONS, generator=dice)
+    noisy = torch.randn(count, 3, side, side, generator=dice)
+    return noisy, torch.tensor([1.0, 0.5]), guide, region, told
+
+
+@torch.no_grad()
+def test_it_paints_only_where_it_may():
+    net, (noisy, t, guide, region, told) = fresh(), feeds()
+    found = net(noisy, t, guide, region, told, net.sit(guide.flip(3)))
+    outside = (region == 0).expand_as(guide)
+    assert torch.equal(found.picture[outside], guide[outside])
+    assert (found.picture - guide)[~outside].abs().mean() > 1e-4
+    assert found.mask.min() >= 0 and found.mask.max() <= 1
+
+
+@torch.no_grad()
+def test_every_condition_is_heard():
+    net, given = fresh(), feeds()
+    sitting = net.sit(given[2])
+    base = net(*given, sitting).picture
+    for number in (0, 1, 4):
+        changed = list(given)
+        changed[number] = given[number] * 0.5 + 0.1
+        assert (net(*changed, sitting).picture - base).abs().max() > 1e-5, number
+    assert (net(*given, net.sit(given[2].flip(2))).picture - base).abs().max() > 1e-5
+
+
+@torch.no_grad()
+def test_a_network_that_sees_its_last_pictures_is_not_for_the_engine(tmp_path):
+    net = Painter(replace(PRESETS["tiny"], before=BEFORE)).eval()
+    given = feeds()
+    before = torch.rand(2, BEFORE, window.SIDE_PX, window.SIDE_PX)
+    assert net(*given, net.sit(given[2]), before).picture.shape == given[2].shape
+    with pytest.raises(ValueError, match="sees 2 last pictures, expected none"):
+        export.export(net, tmp_path)
+
+
+@torch.no_grad()
+def test_windows_of_a_batch_do_not_meet():
+    net, given = fresh(), feeds()
+    whole = net(*given, net.sit(given[2])).picture
+    one = [x[1:] for x in given]
+    alone = net(*one, net.sit(one[2])).picture
+    torch.testing.assert_close(whole[1:], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_a_mirror_twice_changes_nothing_and_once_turns_the_head_about():
+    told = torch.randn(3, window.CONDITIONS)
+    once = mirrored(told)
+    torch.testing.assert_close(mirrored(once), told)
+    # A head shifted to the right, blinking its left eye, is one shifted left, blinking its right.
+    assert torch.equal(once[:, 6], -told[:, 6]) and torch.equal(once[:, 7], told[:, 7])
+    assert torch.equal(once[:, window.POSE], told[:, window.POSE + 1])
+    assert torch.equal(once[:, window.POSE + 2 :], told[:, window.POSE + 2 :])
+
+
+def samples(count, seed, bright=0.0):
+    """A person whose truth is a guide made darker in the region: easy to learn."""
+    dice = np.random.default_rng(seed)
+    small = dice.integers(60, 200, (count, ROOM_PX // 16, ROOM_PX // 16, 3))
+    warp = np.kron(small, np.ones((1, 16, 16, 1))).astype(np.uint8)
+    region = np.zeros((count, ROOM_PX, ROOM_PX), np.uint8)
+    region[:, 60:100, 50:110] = 255
+    truth = warp - (region[..., None] // 255) * 50
+    return Samples(
+        warp[:1],
+        np.zeros(count, np.int32),
+        warp,
+        np.zeros((*warp.shape[:3], 4), np.uint8),
+        truth.astype(np.uint8),
+        np.zeros((count, 2, ROOM_PX, ROOM_PX), np.uint8),
+        np.zeros(count, bool),
+        region,
+        np.zeros((count, window.CONDITIONS), np.float32),
+    )
+
+
+@pytest.fixture
+def root(tmp_path):
+    for kind, people in (("stills", 14), ("clips", 2)):
+        folder = tmp_path / kind
+        folder.mkdir()
+        names = {f"{kind}{i}": f"{kind}_{i}" for i in range(people)}
+        (folder / INDEX).write_text(str(names).replace("'", '"'))
+        for i, name in enumerate(names):
+            samples(4, i).save(folder / f"{name}.npz")
+    return tmp_path
+
+
+def test_people_held_out_are_in_no_batch(root):
+    held = {"clips_1", "stills_0"}
+    people = read(root, but=held)
+    assert not held & set(people.names) and len(people.names) == 14
+    assert set(read(root, wanted=held).names) == held
+    with pytest.raises(ValueError, match="holds nobody of"):
+        read(root, wanted={"nobody"})
+    assert "stills_0" in fit.validation(root, ())
+
+
+def test_batches_are_varied_alike_and_repeat_by_seed(root):
+    people = read(root)
+    shares = {"stills": 0.5, "clips": 0.5}
+    plain = Batches(people, shares, None, 0).draw(6)
+    assert plain.guide.shape == (6, 3, window.SIDE_PX, window.SIDE_PX)
+    one, two = (Batches(people, shares, Variety(), 5).draw(6) for _ in range(2))
+    assert torch.equal(one.truth, two.truth)
+    # Truth and guide differ in the region alone, however the sample was turned and tinted.
+    apart = (one.truth - one.guide).abs().amax(1, keepdim=True)
+    assert apart[one.region == 0].max() < 1e-5 and apart[one.region == 1].min() > 0
+    with pytest.raises(ValueError, match="name none of the kinds"):
+        Batches(people, {"heads": 1.0}, None, 0)
+
+
+def test_training_learns_goes_on_and_keeps_its_best(root, tmp_path):
+    config = replace(fit.PRESETS["tiny"], steps=60, lr=3e-3, held_out=())
+    run = tmp_path / "run"
+    fit.train(root, run, config)
+    rows = (run / "curve.csv").read_text().splitlines()
+    gain = float(rows[-1].split(",")[rows[0].split(",").index("gain_db")])
+    assert gain > 1.0, rows
+    judges = read(root, wanted=fit.validation(root, ()))
+    found = score.people(fit.load(run), judges, 1)
+    assert found.gain_db == pytest.approx(gain, abs=0.2) and found.worst_db <= found.gain_db
+    with pytest.raises(ValueError, match="another lr"):
+        fit.train(root, run, replace(config, lr=1e-3))
+
+
+def test_a_student_learns_what_its_teacher_does_in_two_steps(root):
+    teacher = fresh()
+    batch = Batches(read(root), {"stills": 1.0}, None, 0).draw(2)
+    noise = torch.randn(batch.truth.shape, generator=torch.Generator().manual_seed(1))
+    t = torch.tensor([1.0, 0.5])
+    noisy = fit.mixed(batch.truth, noise, t)
+    goal = fit._taught(teacher, batch, noisy, t, 2)
+    sitting = teacher.sit(batch.portrait)
+    for row, begin in enumerate((1.0, 0.5)):
+        own = [x[row : row + 1] for x in (noisy, batch.guide, batch.region)]
+        sat = type(sitting)(*(x[row : row + 1] for x in sitting))
+        x, at = own[0], begin
+        with torch.no_grad():
+            for _ in range(2):
+                told = batch.told[row : row + 1]
+                made = teacher(x, torch.tensor([at]), *own[1:], told, sat).picture
+                x, at = diffusion.step(x, made, at, at - 0.25), at - 0.25
+        target = diffusion.leap(own[0], x, begin, begin - 0.5) if begin > 0.5 else made
+        torch.testing.assert_close(goal[row : row + 1], target.clamp(-1, 1), atol=0.05, rtol=0)
+
+
+def test_losses_are_least_for_the_truth_and_count_in_the_region_alone():
+    dice = torch.Generator().manual_seed(0)
+    truth = torch.rand(2, 3, 128, 128, generator=dice) * 2 - 1
+    region = torch.zeros(2, 1, 128, 128)
+    region[..., 40:80, 40:80] = 1
+    mask, w = torch.zeros_like(region), losses.Weights()
+    least = losses.painted(truth, mask, truth, region, w)
+    off = truth.clone()
+    off[..., :30, :] = 0
+    torch.testing.assert_close(losses.painted(off, mask, truth, region, w), least)
+    soft = torch.nn.functional.avg_pool2d(truth, 5, 1, 2)
+    assert (losses.painted(soft, mask, truth, region, w) > least + 0.1).all()
+    assert (losses.bands(soft, truth, region) > losses.bands(0.9 * truth, truth, region)).all()
+
+
+def test_what_is_exported_paints_as_the_network_does(tmp_path):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    net, given = fresh(), [x[:1] for x in feeds()]
+    with torch.no_grad():
+        sitting = net.sit(given[2])
+        wanted = net(*given, sitting).picture.numpy()
+    export.export(net, tmp_path)
+    portrait, painter = (
+        runtime.InferenceSession(str(tmp_path / name), providers=["CPUExecutionProvider"])
+        for name in (export.PORTRAIT, export.PAINTER)
+    )
+    features, code = portrait.run(None, {"portrait": given[2].numpy()})
+    names = ["noisy", "t", "guide", "region", "told"]
+    told = {n: x.numpy() for n, x in zip(names, given, strict=True)}
+    picture, _ = painter.run(None, told | {"features": features, "code": code})
+    np.testing.assert_allclose(picture, wanted, atol=0.01)  # weights are kept in half precision

@@ -1,0 +1,47 @@
+"""What the render network sees and where it may paint."""
+
+import numpy as np
+import pytest
+
+from models import facemodel, window
+from models import topology as topo
+
+
+@pytest.fixture
+def face():
+    return facemodel.load().neutral[:, :2] * window.FACE_PX + 160.0
+
+
+def test_the_region_holds_the_lips_and_little_else(face):
+    x, y = window.centre(face)
+    corner = int(x) - 64, int(y) - 64
+    region = window.region(face, corner, 128, window.FACE_PX)
+    assert region.shape == (128, 128) and region.min() == 0 and region.max() <= 1
+    for row in (topo.UPPER_INNER_LIP, topo.LOWER_INNER_LIP):
+        at = np.rint(face[row[2:-2]] - corner).astype(int)
+        assert region[at[:, 1], at[:, 0]].min() > 0.9
+    nose, chin = (np.rint(face[i] - corner).astype(int) for i in (1, topo.CHIN))
+    assert region[nose[1].clip(0, 127), nose[0]] == 0
+    assert region[chin[1].clip(0, 127), chin[0]] == 0
+
+
+def test_the_region_is_the_same_share_of_a_face_of_any_size(face):
+    big = face * 2
+    small = window.region(face, (0, 0), 320, window.FACE_PX)
+    large = window.region(big, (0, 0), 640, 2 * window.FACE_PX)
+    assert large.mean() == pytest.approx(small.mean(), rel=0.05)
+
+
+def test_silence_about_the_sound_is_told_apart_from_a_zero_embedding():
+    pose = np.zeros((4, 2), np.float32)
+    none = window.conditions(pose, (0.0, 0.0), None)
+    zero = window.conditions(pose, (0.0, 0.0), np.zeros(window.EMBEDDING, np.float32))
+    assert none.shape == (window.CONDITIONS,) and none.dtype == np.float32
+    assert (none != zero).sum() == 1
+
+
+def test_pose_and_blink_have_their_places():
+    pose = np.arange(8, dtype=np.float32).reshape(4, 2)
+    told = window.conditions(pose, (0.25, 0.75), None)
+    np.testing.assert_array_equal(told[: window.POSE], np.arange(8))
+    np.testing.assert_array_equal(told[window.POSE : window.POSE + 2], [0.25, 0.75])
