@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--minutes", type=int, default=10, help="of talk (%(default)s)")
     add("--avatar", metavar="NAME", help="the first if not given")
     add("--size", type=int, default=engine.size_px, metavar="PX", help="(%(default)s)")
-    add("--steps", type=int, default=engine.steps, metavar="N", help="(%(default)s)")
+    add("--steps", type=int, default=1, metavar="N", help="of denoising (%(default)s)")
     add("--speech", type=Path, default=SPEECH, help="sound file, looped")
     add("--backend", default=engine.backend, help="where networks run (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the figures here too")

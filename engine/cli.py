@@ -143,7 +143,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=engine.steps,
         metavar="N",
-        help="of the network that paints the mouth, 0 (geometry alone) to 4 (%(default)s)",
+        help="of the network that paints the mouth: 0 (none) to 4 (%(default)s)",
     )
     add("--backend", default=engine.backend, help="where networks run (%(default)s)")
 

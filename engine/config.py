@@ -22,7 +22,7 @@ class EngineConfig:
         liveliness: factor on head movement, 0 (still) to 2.
         style: character of head movement, a name in `engine.motion.STYLES`.
         backend: where networks run, see `engine.backends`.
-        steps: denoising steps of the render network; 0 is the geometric guide alone.
+        steps: denoising steps of the render network; 0 is geometry with plates of teeth alone.
         live: drop late pictures (a call) rather than draw every one (a file).
 
     Raises:
@@ -35,7 +35,7 @@ class EngineConfig:
     liveliness: float = 1.0
     style: str = "even"
     backend: str = "openvino"
-    steps: int = 1
+    steps: int = 0
     live: bool = False
 
     def __post_init__(self) -> None:

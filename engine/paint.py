@@ -32,7 +32,7 @@ class NetworkPainter:
         threads: CPU threads for one inference.
     """
 
-    def __init__(self, rig: Rig, steps: int, backend: str, threads: int = 1) -> None:
+    def __init__(self, rig: Rig, steps: int, backend: str, threads: int = 2) -> None:
         self._rig, self._steps = rig, steps
         self._plates = MouthPainter(rig)
         path = weights.path(PAINTER)
@@ -74,8 +74,8 @@ class NetworkPainter:
         """(1, 3, 128, 128) float32 in [-1, 1]."""
         pose = guided.drivers[:POSE_DRIVERS].copy()
         pose[-1] /= self._rig.face_px
-        motion = guided.motion
-        told = window.conditions(pose, motion.blink, motion.embedding)
+        # Lids are told as open: a blink must not change the mouth.
+        told = window.conditions(pose, (0.0, 0.0), guided.motion.embedding)
         feeds = {
             "guide": guide,
             "region": _fitted(region)[None, None],

@@ -64,6 +64,30 @@ def test_two_sessions_of_one_network_do_not_share_results() -> None:
     assert (first["code"] == kept).all()
 
 
+def test_an_unknown_precision_is_named() -> None:
+    with pytest.raises(BackendError, match="'int3' is unknown, expected one of"):
+        backends.load("openvino", LIPS, precision="int3")
+
+
+def test_the_fastest_precision_still_agrees() -> None:
+    """bfloat16 keeps 8 bits: a window's levels may differ by a few of 255."""
+    painter = weights.path("painter.onnx")
+    exact, fast = (backends.load("openvino", painter, precision=p) for p in backends.PRECISIONS)
+    given = {name: 0.3 * value for name, value in feeds(exact).items()}
+    given["region"], given["t"] = np.ones_like(given["region"]), np.ones((1,), np.float32)
+    a, b = exact.run(given)["picture"], fast.run(given)["picture"]
+    assert b.dtype == np.float32 and np.abs(a - b).mean() < 0.02
+
+
+@pytest.mark.parametrize("name", ["painter.onnx", "painter_portrait.onnx"])
+def test_the_render_network_is_the_same_on_onnxruntime(name: str) -> None:
+    pytest.importorskip("onnxruntime", reason="the onnxruntime extra is not installed")
+    one, other = (backends.load(n, weights.path(name)) for n in ("openvino", "onnxruntime"))
+    given = {key: 0.3 * value for key, value in feeds(one).items()}
+    for key, value in one.run(given).items():
+        np.testing.assert_allclose(value, other.run(given)[key], atol=2e-3)
+
+
 def test_onnxruntime_agrees_with_openvino() -> None:
     pytest.importorskip("onnxruntime", reason="the onnxruntime extra is not installed")
     network, other = (backends.load(n, LIPS) for n in ("openvino", "onnxruntime"))
