@@ -16,7 +16,6 @@ from models import diffusion, weights, window
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 
-PAINTER, SITTER = "painter.onnx", "painter_portrait.onnx"
 _NATIVE = (0.75, 1.3)
 """Widths of a face, in those of training, at which the network sees the picture's own pixels."""
 _SEED = 0
@@ -35,7 +34,7 @@ class NetworkPainter:
     def __init__(self, rig: Rig, steps: int, backend: str, threads: int = 2) -> None:
         self._rig, self._steps = rig, steps
         self._plates = MouthPainter(rig)
-        path = weights.path(PAINTER)
+        path = weights.path(weights.PAINTER)
         self._network = backends.load(backend, path, threads, "fastest")
         unit = rig.face_px / window.FACE_PX
         native = _NATIVE[0] <= unit <= _NATIVE[1]
@@ -51,7 +50,7 @@ class NetworkPainter:
     def paint(self, guided: Guided, state: object) -> tuple[list[Patch], object]:
         """One patch, the window around the mouth; none where it is off the picture."""
         plates, _ = self._plates.paint(guided, None)
-        corner = self._corner(window.centre(guided.landmarks))
+        corner = _corner(self._rig, guided.landmarks, self._side)
         if corner is None:
             return plates, state
         guide = _guide(self._rig, guided, corner, self._side, plates)
@@ -60,15 +59,6 @@ class NetworkPainter:
         done = _finished(guide, self._denoised(seen, region, guided) - seen)
         opaque = np.full(done.shape[:2], 255, np.uint8)
         return [Patch(corner[0], corner[1], done, opaque)], state
-
-    def _corner(self, middle: tuple[float, float]) -> tuple[int, int] | None:
-        """Upper left pixel of the window, inside the picture; None where the mouth is off it."""
-        size = self._rig.size_px
-        if not (0 <= middle[0] < size and 0 <= middle[1] < size):
-            return None
-        x, y = (int(np.floor(at)) - self._side // 2 for at in middle)
-        most = size - self._side
-        return min(max(x, 0), most), min(max(y, 0), most)
 
     def _denoised(self, guide: F32, region: F32, guided: Guided) -> F32:
         """(1, 3, 128, 128) float32 in [-1, 1]."""
@@ -92,17 +82,23 @@ class NetworkPainter:
         return np.asarray(diffusion.sample(predict, self._noise, self._steps), np.float32)
 
 
+def _corner(rig: Rig, landmarks: F32, side: int) -> tuple[int, int] | None:
+    """Upper left pixel of the window, inside the picture; None where the mouth is off it."""
+    middle, most = window.centre(landmarks), rig.size_px - side
+    if not all(0 <= at < rig.size_px for at in middle):
+        return None
+    x, y = (min(max(int(at) - side // 2, 0), most) for at in middle)
+    return x, y
+
+
 @lru_cache(maxsize=16)
 def _sat(rig: Rig, side: int, backend: str) -> tuple[F32, F32]:
     """What the network keeps of a portrait, once for an avatar: features and code."""
-    middle = window.centre(rig.landmarks)
-    x, y = (int(np.floor(at)) - side // 2 for at in middle)
-    most = rig.size_px - side
-    x, y = min(max(x, 0), most), min(max(y, 0), most)
+    x, y = _corner(rig, rig.landmarks, side) or (0, 0)
     size = (rig.size_px, rig.size_px)
     whole = cv2.resize(rig.source, size, interpolation=cv2.INTER_AREA)
     portrait = _seen(np.asarray(whole[y : y + side, x : x + side], np.uint8))
-    found = backends.load(backend, weights.path(SITTER)).run({"portrait": portrait})
+    found = backends.load(backend, weights.path(weights.PORTRAIT)).run({"portrait": portrait})
     return found["features"], found["code"]
 
 

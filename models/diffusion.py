@@ -14,14 +14,19 @@ Array = Any
 """A NumPy array or a torch tensor."""
 
 
-def alpha(t: float) -> float:
-    """Share of the picture at time t."""
-    return cos(0.5 * pi * t) if t < 1 else 0.0
+Shares = tuple[Any, Any]
+"""Of the picture and of the noise: two numbers, or two arrays that fit the pictures."""
 
 
-def sigma(t: float) -> float:
-    """Share of the noise at time t."""
-    return sin(0.5 * pi * t)
+def shares(t: float) -> Shares:
+    """(alpha, sigma) at time t."""
+    return cos(0.5 * pi * t) if t < 1 else 0.0, sin(0.5 * pi * t)
+
+
+def mix(picture: Array, noise: Array, now: Shares) -> Array:
+    """x at a time of these shares."""
+    alpha, sigma = now
+    return alpha * picture + sigma * noise
 
 
 def times(steps: int) -> list[float]:
@@ -31,15 +36,16 @@ def times(steps: int) -> list[float]:
     return [1 - i / steps for i in range(steps)] + [0.0]
 
 
-def step(x: Array, picture: Array, t: float, s: float) -> Array:
-    """x at time s < t, by the picture predicted at t: DDIM without noise (Song 2021, eq. 12).
+def step(x: Array, picture: Array, now: Shares, then: Shares) -> Array:
+    """x at an earlier time, by the picture predicted now: DDIM without noise (Song 2021, eq. 12).
 
     Args:
-        x: at time t.
+        x: of now.
         picture: the network's x_0.
+        now, then: shares of both times.
     """
-    noise = (x - alpha(t) * picture) / sigma(t)
-    return alpha(s) * picture + sigma(s) * noise
+    alpha, sigma = now
+    return mix(picture, (x - alpha * picture) / sigma, then)
 
 
 def sample(predict: Callable[[Array, float], Array], noise: Array, steps: int) -> Array:
@@ -47,14 +53,14 @@ def sample(predict: Callable[[Array, float], Array], noise: Array, steps: int) -
     x = picture = noise
     for t, s in pairwise(times(steps)):
         picture = predict(x, t)
-        x = step(x, picture, t, s)
+        x = step(x, picture, shares(t), shares(s))
     return picture
 
 
-def leap(x: Array, later: Array, t: float, s: float) -> Array:
-    """The picture which, predicted at t, would have led from x to `later` at s in one step.
+def leap(x: Array, later: Array, now: Shares, then: Shares) -> Array:
+    """The picture which, predicted now, would have led from x to `later` in one step.
 
     Progressive distillation's target (Salimans and Ho 2022, appendix G).
     """
-    ratio = sigma(s) / sigma(t)
-    return (later - ratio * x) / (alpha(s) - ratio * alpha(t))
+    ratio = then[1] / now[1]
+    return (later - ratio * x) / (then[0] - ratio * now[0])

@@ -17,11 +17,10 @@ from tqdm import tqdm
 
 from bench.quality.made import hear
 from bench.reenact import stills
-from bench.reenact.footage import FPS, Film
+from bench.reenact.footage import Film
 from bench.reenact.samples import Shot, made
 from bench.reenact.sitter import Frame, Sitter, gaps, portraits
 from engine.config import EngineConfig
-from kernels import logmel
 from models.data import clips
 from models.synth import store
 from models.train import lipdata
@@ -30,7 +29,6 @@ from models.train.render.samples import INDEX, Samples
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
-_CHUNK = logmel.RATE_HZ // FPS
 _LIPS, _TURN = 0.6, np.radians([9.0, 7.0, 4.0])
 """Spread of lip codes that shut mouths are given, and of turns (yaw, pitch, roll)."""
 _GRIN = 0.02
@@ -129,10 +127,10 @@ def _before(film: Film, index: int) -> tuple[int, ...]:
 
 def _heard(job: Job, pcm: npt.NDArray[np.int16] | None, count: int) -> dict[int, F32]:
     """Lip embeddings by label, of a clip's sound; none where it has no sound."""
-    if pcm is None or len(pcm) < 10 * _CHUNK:
+    if pcm is None or len(pcm) < 10 * lipdata.CHUNK:
         return {}
     apart = lipdata.offsets(job.labels.parent.parent).get(job.labels.stem, 0.0)
-    loud = pcm[: len(pcm) // _CHUNK * _CHUNK].astype(np.float32) / 32768.0
+    loud = pcm[: len(pcm) // lipdata.CHUNK * lipdata.CHUNK].astype(np.float32) / 32768.0
     sound, first, last = lipdata.aligned(loud, count, apart)
     frames = hear(sound, EngineConfig())
     return {first + i: f.embedding for i, f in enumerate(frames[: last - first])}

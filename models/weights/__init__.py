@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+PAINTER, PORTRAIT = "painter.onnx", "painter_portrait.onnx"
+"""The render network, and its part that reads the portrait."""
 _FOLDER = Path(__file__).parent
 
 

@@ -12,7 +12,7 @@ NOISE = np.random.default_rng(1).standard_normal((3, 4, 4))
 
 
 def at(t: float):
-    return diffusion.alpha(t) * PICTURE + diffusion.sigma(t) * NOISE
+    return diffusion.mix(PICTURE, NOISE, diffusion.shares(t))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 16])
@@ -37,13 +37,15 @@ def test_no_steps_are_refused():
 def test_a_leap_goes_as_far_as_two_steps(t, middle, last):
     s = t * middle
     r = s * last
-    first = diffusion.step(at(t), PICTURE * 0.5, t, s)
-    later = diffusion.step(first, PICTURE * 0.8, s, r)
-    leapt = diffusion.leap(at(t), later, t, r)
-    np.testing.assert_allclose(diffusion.step(at(t), leapt, t, r), later, atol=1e-6)
+    now, then, end = (diffusion.shares(time) for time in (t, s, r))
+    first = diffusion.step(at(t), PICTURE * 0.5, now, then)
+    later = diffusion.step(first, PICTURE * 0.8, then, end)
+    leapt = diffusion.leap(at(t), later, now, end)
+    np.testing.assert_allclose(diffusion.step(at(t), leapt, now, end), later, atol=1e-6)
 
 
 def test_signal_and_noise_share_the_energy():
     for t in np.linspace(0, 1, 11):
-        assert diffusion.alpha(t) ** 2 + diffusion.sigma(t) ** 2 == pytest.approx(1)
-    assert diffusion.alpha(1.0) == 0 and diffusion.sigma(0.0) == 0
+        alpha, sigma = diffusion.shares(t)
+        assert alpha**2 + sigma**2 == pytest.approx(1)
+    assert diffusion.shares(1.0)[0] == 0 and diffusion.shares(0.0)[1] == 0

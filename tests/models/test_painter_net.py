@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from models import diffusion, window  # noqa: E402
+from models import diffusion, weights, window  # noqa: E402
 from models.nets.painter import BEFORE, PRESETS, Painter  # noqa: E402
 from models.train.render import export, fit, losses, score  # noqa: E402
 from models.train.render.batches import Batches, Variety, mirrored  # noqa: E402
@@ -162,7 +162,7 @@ def test_a_student_learns_what_its_teacher_does_in_two_steps(root):
     batch = Batches(read(root), {"stills": 1.0}, None, 0).draw(2)
     noise = torch.randn(batch.truth.shape, generator=torch.Generator().manual_seed(1))
     t = torch.tensor([1.0, 0.5])
-    noisy = fit.mixed(batch.truth, noise, t)
+    noisy = diffusion.mix(batch.truth, noise, fit.shares(t))
     goal = fit._taught(teacher, batch, noisy, t, 2)
     sitting = teacher.sit(batch.portrait)
     for row, begin in enumerate((1.0, 0.5)):
@@ -173,8 +173,10 @@ def test_a_student_learns_what_its_teacher_does_in_two_steps(root):
             for _ in range(2):
                 told = batch.told[row : row + 1]
                 made = teacher(x, torch.tensor([at]), *own[1:], told, sat).picture
-                x, at = diffusion.step(x, made, at, at - 0.25), at - 0.25
-        target = diffusion.leap(own[0], x, begin, begin - 0.5) if begin > 0.5 else made
+                now, then = diffusion.shares(at), diffusion.shares(at - 0.25)
+                x, at = diffusion.step(x, made, now, then), at - 0.25
+        ends = diffusion.shares(begin), diffusion.shares(begin - 0.5)
+        target = diffusion.leap(own[0], x, *ends) if begin > 0.5 else made
         torch.testing.assert_close(goal[row : row + 1], target.clamp(-1, 1), atol=0.05, rtol=0)
 
 
@@ -203,7 +205,7 @@ def test_what_is_exported_paints_as_the_network_does(tmp_path):
     export.export(net, tmp_path)
     portrait, painter = (
         runtime.InferenceSession(str(tmp_path / name), providers=["CPUExecutionProvider"])
-        for name in (export.PORTRAIT, export.PAINTER)
+        for name in (weights.PORTRAIT, weights.PAINTER)
     )
     features, code = portrait.run(None, {"portrait": given[2].numpy()})
     names = ["noisy", "t", "guide", "region", "told"]

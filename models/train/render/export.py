@@ -8,10 +8,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from models import window
-from models.nets.painter import UNSHUFFLE, Painter, Sitting
+from models import weights, window
+from models.nets.painter import UNSHUFFLE, Painted, Painter, Sitting
 
-PAINTER, PORTRAIT = "painter.onnx", "painter_portrait.onnx"
 _SMALL = 512
 """Arrays of fewer numbers stay in single precision."""
 
@@ -34,9 +33,8 @@ class Step(nn.Module):
         code: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """See `models.nets.painter.Painter.forward`."""
-        return tuple(  # type: ignore[return-value]
-            self.net(noisy, t, guide, region, told, Sitting(features, code))
-        )
+        found: Painted = self.net(noisy, t, guide, region, told, Sitting(features, code))
+        return found.picture, found.mask
 
 
 class Sit(nn.Module):
@@ -48,7 +46,8 @@ class Sit(nn.Module):
 
     def forward(self, portrait: Tensor) -> tuple[Tensor, Tensor]:
         """See `models.nets.painter.Portrait.forward`."""
-        return tuple(self.net(portrait))  # type: ignore[return-value]
+        found: Sitting = self.net(portrait)
+        return found.features, found.code
 
 
 def export(net: Painter, folder: Path) -> None:
@@ -74,8 +73,8 @@ def export(net: Painter, folder: Path) -> None:
     names = ["noisy", "t", "guide", "region", "told", "features", "code"]
     folder.mkdir(parents=True, exist_ok=True)
     net = net.to(memory_format=torch.contiguous_format).eval()
-    _write(Step(net), step, folder / PAINTER, names, ["picture", "mask"])
-    _write(Sit(net), (picture,), folder / PORTRAIT, ["portrait"], ["features", "code"])
+    _write(Step(net), step, folder / weights.PAINTER, names, ["picture", "mask"])
+    _write(Sit(net), (picture,), folder / weights.PORTRAIT, ["portrait"], ["features", "code"])
 
 
 def _write(

@@ -1,6 +1,7 @@
 """The render network's training: the teacher, and students of half as many steps."""
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models import diffusion
 from models.nets.painter import PRESETS as NETS
 from models.nets.painter import Painted, Painter, PainterConfig, Sitting
 from models.train.render import losses, score
@@ -19,9 +21,11 @@ HELD_OUT = ("aoc", "lieu", "grid_lbax4n", "grid_sbia1a")
 """Filmed people never trained on."""
 VALIDATION_CLIPS = ("grid_brbk7n", "grid_lbbc2a")
 VALIDATION_STILLS = 12
+"""Every so many stills is kept for validation, with those clips."""
+STAGES = (8, 4, 2, 1)
+"""Steps of the students; the teacher has twice as many as the first."""
 _HALFWAY = 0.25
 """Share of the last student's windows at the second of two steps."""
-"""Every so many stills is kept for validation, with those clips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,10 @@ def predict(net: Painter, batch: Batch, noisy: Tensor, t: Tensor, sitting: Sitti
     return Painted(found.picture.float(), found.mask.float())
 
 
-def mixed(picture: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """The picture at times (B,)."""
+def shares(t: Tensor) -> tuple[Tensor, Tensor]:
+    """`diffusion.shares` of times (B,), shaped for pictures."""
     angle = 0.5 * torch.pi * t[:, None, None, None]
-    return angle.cos() * picture + angle.sin() * noise
+    return angle.cos(), angle.sin()
 
 
 def _times(config: TrainConfig, count: int, dice: torch.Generator) -> Tensor:
@@ -115,22 +119,12 @@ def _steadiness(t: Tensor, most: float) -> Tensor:
 def _taught(teacher: Painter, batch: Batch, noisy: Tensor, t: Tensor, leaps: int) -> Tensor:
     """What a student must predict to go as far in one step as the teacher in two."""
     sitting = teacher.sit(batch.portrait)
-    half = 0.5 / leaps
-    x, at = noisy, t
-    for _ in range(2):
-        picture = predict(teacher, batch, x, at, sitting).picture
-        x, at = _stepped(x, picture, at, at - half), at - half
-    last = (at < 1e-4)[:, None, None, None]
-    a, b = (0.5 * torch.pi * s[:, None, None, None] for s in (t, at.clamp(min=0)))
-    ratio = b.sin() / a.sin()
-    target = (x - ratio * noisy) / (b.cos() - ratio * a.cos()).clamp(min=1e-4)
-    return torch.where(last, picture, target).clamp(-1, 1)
-
-
-def _stepped(x: Tensor, picture: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    a, b = (0.5 * torch.pi * at[:, None, None, None] for at in (t, s.clamp(min=0)))
-    noise = (x - a.cos() * picture) / a.sin()
-    return b.cos() * picture + b.sin() * noise
+    x = noisy
+    middle, end = t - 0.5 / leaps, (t - 1 / leaps).clamp(min=0)
+    for now, then in pairwise((t, middle, end)):
+        picture = predict(teacher, batch, x, now, sitting).picture
+        x = diffusion.step(x, picture, shares(now), shares(then))
+    return diffusion.leap(noisy, x, shares(t), shares(end)).clamp(-1, 1)
 
 
 def _net(config: TrainConfig) -> Painter:
@@ -174,7 +168,7 @@ def _loss(
 ) -> tuple[Tensor, dict[str, float]]:
     t = _times(config, len(batch.truth), dice)
     noise = torch.randn(batch.truth.shape, generator=dice)
-    noisy = mixed(batch.truth, noise, t)
+    noisy = diffusion.mix(batch.truth, noise, shares(t))
     own = config.own if config.net.before else 0.0
     batch = _with_own(net, batch, own, dice) if own else batch
     with torch.autocast("cpu", torch.bfloat16):
@@ -219,9 +213,6 @@ def _keep_best(folder: Path, mean: dict[str, Tensor], gain_db: float) -> None:
     if known is None or gain_db > known["gain_db"]:
         torch.save({"gain_db": gain_db, "weights": dict(mean)}, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
-
-
-STAGES = (8, 4, 2, 1)
 
 
 def distil(root: Path, teacher: Path, folder: Path, config: TrainConfig) -> None:
