@@ -7,6 +7,7 @@ what comes out is in scene metres (x right, y away, z up, the eyes at 0).
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from models.avatars.render import assets
 
@@ -178,14 +179,32 @@ class Head:
         rows = self.kit.rows("helper-lower-teeth")
         spin, shift = rigid(self.still[rows], base[rows])
         teeth = self.parts["teeth"].proxy.fit(self.still)
-        teeth[~self._lower, 1] -= self.traits.teeth_drop
-        teeth[self._lower] = teeth[self._lower] @ spin.T + shift
+        upper, lower = teeth[~self._lower], teeth[self._lower]
+        meet = self._rim(self.still, self.kit.upper_rim)
+        upper[:, 1] += meet - self.traits.teeth_drop - upper[_front(upper), 1].min()
+        lower = lower @ spin.T + shift
+        # MakeHuman's lower lip falls farther than its jaw and bares all of the lower teeth.
+        over = lower[_front(lower), 1].max() - self._rim(base, self.kit.lower_rim)
+        sunk = max(over - self.traits.teeth_rise, 0.0)
+        lower[:, 1] -= sunk
+        teeth[~self._lower], teeth[self._lower] = upper, lower
         tongue = self.parts["tongue"].proxy.fit(self.still)
         ahead = np.clip((tongue[:, 2] - tongue[:, 2].min()) / np.ptp(tongue[:, 2]), 0, 1)
         drop = -float((base[rows] - self.still[rows])[:, 1].mean())
         tongue = tongue @ spin.T + shift
-        tongue[:, 1] += shot.tongue * 0.6 * max(drop, 0.0) * ahead**2
+        tongue[:, 1] += shot.tongue * 0.6 * max(drop, 0.0) * ahead**2 - sunk
         return teeth, self.tongue.apply(tongue)
+
+    def _rim(self, base: F64, rim: Indices) -> float:
+        """Height of a lip's rim in its middle."""
+        points = base[self.kit.skin][rim]
+        width = np.ptp(points[:, 0])
+        return float(points[np.abs(points[:, 0]) < 0.15 * width, 1].mean())
+
+
+def _front(teeth: F64) -> npt.NDArray[np.bool_]:
+    """Which points of one row of teeth are incisors."""
+    return np.asarray(np.abs(teeth[:, 0]) < 0.25 * np.abs(teeth[:, 0]).max())
 
 
 def turn(points: F64, angles: Angles) -> F64:

@@ -169,25 +169,25 @@ BROW_LOWERERS = ("eyebrows-left-down", "eyebrows-right-down")
 
 Span = tuple[float, float]
 MOUTH_ODDS = {
-    "shut": 0.10,
-    "pressed": 0.10,
-    "ajar": 0.18,
-    "open": 0.20,
-    "wide": 0.17,
-    "rounded": 0.15,
-    "teeth": 0.10,
+    "shut": 0.04,
+    "pressed": 0.06,
+    "ajar": 0.26,
+    "open": 0.30,
+    "wide": 0.14,
+    "rounded": 0.14,
+    "teeth": 0.06,
 }
-"""How often each kind of mouth is seen; speech is mostly ajar."""
+"""How often each kind of mouth is seen; shut ones teach little of what lips hide."""
 SHUT = ("shut", "pressed")
 MOUTHS: dict[str, dict[str, Span]] = {
     "shut": {"mouth-corner-puller": (0.0, 0.3)},
     "pressed": {"mouth-compression": (0.3, 1.0)},
     "ajar": {"mouth-open": (0.05, 0.25), "mouth-part-later": (0.1, 0.6)},
-    "open": {"mouth-open": (0.25, 0.75), "mouth-part-later": (0.0, 0.4)},
+    "open": {"mouth-open": (0.15, 0.6), "mouth-part-later": (0.0, 0.4)},
     "wide": {
         "mouth-open": (0.05, 0.35),
-        "mouth-retraction": (0.15, 0.65),
-        "mouth-part-later": (0.1, 0.7),
+        "mouth-retraction": (0.1, 0.5),
+        "mouth-part-later": (0.1, 0.5),
         "mouth-corner-puller": (0.0, 0.4),
     },
     "rounded": {"mouth-pursing": (0.4, 0.9), "mouth-open": (0.1, 0.5)},
@@ -201,7 +201,7 @@ MOUTHS: dict[str, dict[str, Span]] = {
 }
 MOUTH_EXTRAS = {
     "mouth-elevation": (0.15, 0.3),
-    "mouth-depression": (0.2, 0.4),
+    "mouth-depression": (0.15, 0.3),
     "mouth-protusion": (0.1, 0.3),
     "mouth-corner-puller": (0.15, 0.4),
 }

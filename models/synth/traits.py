@@ -87,7 +87,8 @@ class Traits:
         eye_hue: a turn of the hue, 0.5 is none.
         brow_cover: how thick the brows are, 0 to 1.
         *_gain, *_colour, shirt: linear RGB, gains are factors.
-        teeth_drop: how much lower the upper teeth end than modelled, decimetres.
+        teeth_drop: how far below the line where the lips meet the upper teeth end, decimetres.
+        teeth_rise: how far over the lower lip's rim the lower teeth rise at most, decimetres.
         collar_m: height of the collar's middle over the neck's root.
     """
 
@@ -107,6 +108,7 @@ class Traits:
     teeth: str
     teeth_gain: Colour
     teeth_drop: float
+    teeth_rise: float
     shirt: Colour
     collar_m: float
     stage: Stage
@@ -161,7 +163,8 @@ def person(seed: int) -> Traits:
         hair_colour=tone,
         teeth="teeth_shape01" if rng.random() < 0.5 else "teeth_base",
         teeth_gain=_times((1.5, 1.43 - 0.06 * rng.random(), 1.3 - 0.3 * rng.random()), grey),
-        teeth_drop=float(rng.uniform(0.0, 0.045)),
+        teeth_drop=float(rng.uniform(0.005, 0.045)),
+        teeth_rise=float(rng.uniform(-0.03, 0.04)),
         shirt=_colour(rng, 0.02, 0.6),
         collar_m=float(rng.uniform(-0.012, 0.004)),
         stage=_stage(rng),
