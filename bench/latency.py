@@ -87,6 +87,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="future sound that the lips may see (%(default)s)",
     )
+    add(
+        "--steps",
+        type=int,
+        default=EngineConfig().steps,
+        metavar="N",
+        help="of the network that paints the mouth, 0 (none) to 4 (%(default)s)",
+    )
     add("--keep", type=Path, metavar="DIR", help="keep what was collected, to look into")
     add("--json", type=Path, metavar="FILE", help="write the figures there too")
 
@@ -134,7 +141,7 @@ def _plan(args: argparse.Namespace) -> Plan:
     avatars.find(name)
     return Plan(
         seconds=args.seconds,
-        engine=EngineConfig(live=True, lookahead_ms=args.lookahead_ms),
+        engine=EngineConfig(live=True, lookahead_ms=args.lookahead_ms, steps=args.steps),
         avatar=name,
         loss=args.loss / 100,
         drop_one=args.drop_one,
@@ -151,6 +158,8 @@ def _title(plan: Plan, runs: int) -> str:
     parts = [f"latency in a real browser, {plan.seconds:g} s a call", f"avatar {plan.avatar}"]
     if runs > 1:
         parts.append(f"medians of {runs} runs")
+    if plan.engine.steps:
+        parts.append(f"{plan.engine.steps} denoising steps")
     if plan.loss:
         parts.append(f"{plan.loss:.1%} of packets lost each way")
     return ", ".join(parts)
