@@ -1,4 +1,4 @@
-"""The window that the render network sees: 128 px around the mouth of a face 192 px wide."""
+"""The window that the render network sees: the mouth of a face 192 px wide."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from models import topology as topo
 F32 = npt.NDArray[np.float32]
 Landmarks = npt.NDArray[np.floating]
 
-SIDE_PX = 128
+WIDE_PX, HIGH_PX = 112, 96
 FACE_PX = 192
 """Width of a face at which a window's pixels are the picture's own."""
 POSE, BLINK, EMBEDDING = 8, 2, 64
@@ -17,6 +17,8 @@ CONDITIONS = POSE + BLINK + EMBEDDING + 1
 """Pose, blink, lip embedding, and whether there is one."""
 _RIM_PX, _SOFT_PX = 3.0, 3.0
 """How far around the lips the network may paint, and over what it fades, at `FACE_PX`."""
+_FADE_PX = 6
+"""Width of the window's border over which painting fades, so that no edge of it shows."""
 _LIPS = np.unique(np.concatenate([topo.UPPER_LIP, topo.LOWER_LIP, topo.OUTER_MOUTH_CORNERS]))
 _SUBPIXEL_BITS = 4
 
@@ -28,18 +30,37 @@ def centre(landmarks: Landmarks) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def region(landmarks: Landmarks, corner: tuple[int, int], side: int, face_px: float) -> F32:
-    """Where the network may paint: the lips and what they enclose, (side, side) float32 to 1.
+def frame() -> F32:
+    """How much of what is painted stays, less near the border: (HIGH_PX, WIDE_PX) float32."""
+    fades = []
+    for length in (HIGH_PX, WIDE_PX):
+        at = np.arange(length)
+        fades.append(np.clip(np.minimum(at, at[::-1]) / _FADE_PX, 0, 1))
+    return np.minimum(fades[0][:, None], fades[1][None]).astype(np.float32)
+
+
+def noise() -> F32:
+    """What every picture begins from: (3, HIGH_PX, WIDE_PX) float32, always the same.
+
+    Fresh noise would flicker, and to see through any noise costs a network what it could paint.
+    """
+    return np.random.default_rng(0).standard_normal((3, HIGH_PX, WIDE_PX), np.float32)
+
+
+def region(
+    landmarks: Landmarks, corner: tuple[int, int], size: tuple[int, int], face_px: float
+) -> F32:
+    """Where the network may paint: the lips and what they enclose, (height, width) float32 to 1.
 
     Args:
         landmarks: (478, 2+) pixels.
         corner: (x, y) of the window's upper left pixel.
-        side: of the window, pixels.
+        size: (width, height) of the window, pixels.
         face_px: width of the face in the same pixels.
     """
     unit = face_px / FACE_PX
     hull = cv2.convexHull(np.asarray(landmarks[_LIPS, :2] - corner, np.float32))
-    mask = np.zeros((side, side), np.uint8)
+    mask = np.zeros(size[::-1], np.uint8)
     places = np.round(hull * 2**_SUBPIXEL_BITS).astype(np.int32)
     cv2.fillConvexPoly(mask, places, 255, cv2.LINE_AA, _SUBPIXEL_BITS)
     wide = 2 * round(_RIM_PX * unit) + 1

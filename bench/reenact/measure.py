@@ -29,6 +29,10 @@ U8 = npt.NDArray[np.uint8]
 
 COPY, WARP, GUIDE, TRUE = "copy", "warp", "guide", "true"
 """The portrait as it is; moved by geometry; with the plates of teeth and tongue; the truth."""
+_WINDOW_PX = 128
+"""Side of the square around the mouth that figures are taken in."""
+_STILLEST = 0.2
+"""Share of the pictures that follow each other in which a head counts as still."""
 _SHEET_ROWS = 6
 _NO_CODE = np.zeros(0, np.float32)
 
@@ -39,6 +43,7 @@ class Drawn:
 
     Attributes:
         index: of the picture in its video.
+        points: (478, 3) its landmarks, pixels of the square.
         windows: (128, 128, 3) uint8 by the name of the way, `TRUE` among them.
         faces: (SIDE_PX, SIDE_PX, 3) uint8 by the same names.
         lips: (128, 128) float32, where the lips and what they enclose are.
@@ -46,6 +51,7 @@ class Drawn:
     """
 
     index: int
+    points: F64
     windows: dict[str, U8]
     faces: dict[str, U8]
     lips: F32
@@ -98,13 +104,13 @@ def draw(
 
 
 def _windows(index: int, faces: dict[str, U8], points: F64) -> Drawn:
-    truth, corner = cut(faces[TRUE], points, window.SIDE_PX)
-    windows = {name: at(face, corner, window.SIDE_PX) for name, face in faces.items()}
+    truth, corner = cut(faces[TRUE], points, _WINDOW_PX)
+    windows = {name: at(face, corner, _WINDOW_PX) for name, face in faces.items()}
     windows[TRUE] = truth
-    lips = window.region(points, corner, window.SIDE_PX, window.FACE_PX)
+    lips = window.region(points, corner, (_WINDOW_PX, _WINDOW_PX), window.FACE_PX)
     hull = cv2.convexHull(points[: topo.IRISES[0][0], :2].astype(np.int32))
     face = cv2.fillConvexPoly(np.zeros((SIDE_PX, SIDE_PX), np.uint8), hull, 1)
-    return Drawn(index, windows, faces, lips, np.asarray(face, np.float32))
+    return Drawn(index, points, windows, faces, lips, np.asarray(face, np.float32))
 
 
 def figures(drawn: Sequence[Drawn]) -> dict[str, dict[str, float]]:
@@ -116,7 +122,7 @@ def figures(drawn: Sequence[Drawn]) -> dict[str, dict[str, float]]:
         own = [d.windows[name] for d in drawn]
         row = {"energy": float(np.mean([pictures.energy(w) for w in own]))}
         row["cpbd"] = _mean(pictures.cpbd(w) for w in own)
-        row["flicker"] = _flicker(drawn, name)
+        row["flicker"], row["still_flicker"] = _flicker(drawn, name)
         if name != TRUE:
             pairs = [(d.windows[name], d.windows[TRUE]) for d in drawn]
             faces = [(d.faces[name], d.faces[TRUE], d.face) for d in drawn]
@@ -132,8 +138,8 @@ def figures(drawn: Sequence[Drawn]) -> dict[str, dict[str, float]]:
     for row in table.values():
         row["gain_db"] = row["mouth_db"] - table[GUIDE]["mouth_db"]
         row["sharp"] = row.pop("energy") / true["energy"]
-        row["flicker"] = row["flicker"] / true["flicker"]
-        row["cpbd"] = row["cpbd"] / true["cpbd"]
+        for ratio in ("flicker", "still_flicker", "cpbd"):
+            row[ratio] = row[ratio] / true[ratio]
     return table
 
 
@@ -142,14 +148,12 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _flicker(drawn: Sequence[Drawn], name: str) -> float:
-    """Over runs of pictures that follow each other."""
-    steps = [
-        pictures.change(a.windows[name], b.windows[name])
-        for a, b in pairwise(drawn)
-        if b.index == a.index + 1
-    ]
-    return _mean(steps)
+def _flicker(drawn: Sequence[Drawn], name: str) -> tuple[float, float]:
+    """Change between pictures that follow each other: of all, and of those that move least."""
+    pairs = [(a, b) for a, b in pairwise(drawn) if b.index == a.index + 1]
+    pairs.sort(key=lambda pair: float(np.abs(pair[1].points - pair[0].points).mean()))
+    changes = [pictures.change(a.windows[name], b.windows[name]) for a, b in pairs]
+    return _mean(changes), _mean(changes[: max(1, round(_STILLEST * len(changes)))])
 
 
 def sheet(path: Path, talks: Mapping[str, Sequence[Drawn]]) -> None:
@@ -165,7 +169,7 @@ def sheet(path: Path, talks: Mapping[str, Sequence[Drawn]]) -> None:
     names = list(next(iter(talks.values()))[0].windows)
     head = np.full((24, rows[0].shape[1], 3), 255, np.uint8)
     for number, name in enumerate(names):
-        place = (number * window.SIDE_PX + 6, 17)
+        place = (number * _WINDOW_PX + 6, 17)
         cv2.putText(head, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), np.vstack([head, *rows])[..., ::-1]):

@@ -98,31 +98,23 @@ def clip_samples(job: Job) -> Samples:
     chosen = sorted(portraits(points, usable, job.portraits))
     wanted = np.flatnonzero(usable)
     wanted = wanted[np.linspace(0, len(wanted) - 1, min(job.count, len(wanted))).astype(int)]
-    earlier = {int(i): _before(film, int(i)) for i in wanted}
-    seen = film.see({*chosen, *earlier, *(k for ks in earlier.values() for k in ks)})
+    seen = film.see({*chosen, *wanted.tolist()})
     frames = [Frame.of(points[i]) for i in chosen]
     sitters = [
         Sitter(f.picture(seen[i]), f.points(points[i])) for f, i in zip(frames, chosen, strict=True)
     ]
     dice = np.random.default_rng(len(points))
     pairs = []
-    for index, before in earlier.items():
+    for index in wanted.tolist():
         which = int(dice.integers(len(sitters)))
         frame = frames[which]
         shot = Shot(
             frame.picture(seen[index]),
             frame.points(points[index]),
-            tuple((frame.picture(seen[k]), frame.points(points[k])) for k in before),
             heard.get(film.label(index)),
         )
         pairs.append((which, shot))
     return made(sitters, pairs)
-
-
-def _before(film: Film, index: int) -> tuple[int, ...]:
-    """The two pictures before, the last first, without repeats; nothing where there are none."""
-    fresh = np.flatnonzero(film.fresh[:index])[-2:][::-1]
-    return tuple(int(k) for k in fresh) if len(fresh) == 2 else ()
 
 
 def _heard(job: Job, pcm: npt.NDArray[np.int16] | None, count: int) -> dict[int, F32]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,18 +18,16 @@ U8 = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """A picture to be drawn: its truth, landmarks, the pictures before it, and its sound.
+    """A picture to be drawn: its truth, landmarks and sound.
 
     Attributes:
         picture: (S, S, 3) uint8.
         points: (478, 3) pixels.
-        before: the last picture and its landmarks, then the one before that; or nothing.
         embedding: (64,) of its sound, None where there is none.
     """
 
     picture: U8
     points: F64
-    before: tuple[tuple[U8, F64], ...] = ()
     embedding: F32 | None = None
 
 
@@ -52,8 +49,7 @@ def at(picture: U8, corner: tuple[int, int], side: int = ROOM_PX) -> U8:
 
 def made(sitters: Sequence[Sitter], pairs: Sequence[tuple[int, Shot]]) -> Samples:
     """Draws every (sitter, shot)."""
-    grey = np.zeros((2, ROOM_PX, ROOM_PX), np.uint8)
-    warps, inside, truths, befores, regions, told = [], [], [], [], [], []
+    warps, inside, truths, regions, told = [], [], [], [], []
     for which, shot in pairs:
         sitter = sitters[which]
         guided = sitter.lead(shot.points)
@@ -66,20 +62,16 @@ def made(sitters: Sequence[Sitter], pairs: Sequence[tuple[int, Shot]]) -> Sample
         warps.append(at(sitter.compose(guided), corner))
         inside.append(at(plates, corner))
         truths.append(truth)
-        region = window.region(shot.points, corner, ROOM_PX, window.FACE_PX)
+        region = window.region(shot.points, corner, (ROOM_PX, ROOM_PX), window.FACE_PX)
         regions.append(np.round(region * 255).astype(np.uint8))
         pose = guided.drivers[:4] / np.array([[1.0], [1.0], [1.0], [window.FACE_PX]])
         told.append(window.conditions(pose, closure(shot.points, sitter.points), shot.embedding))
-        last = [cv2.cvtColor(cut(*b)[0], cv2.COLOR_RGB2GRAY) for b in shot.before]
-        befores.append(np.stack(last) if last else grey)
     return Samples(
         np.stack([cut(s.picture, s.points)[0] for s in sitters]),
         np.array([which for which, _ in pairs], np.int32),
         np.stack(warps),
         np.stack(inside),
         np.stack(truths),
-        np.stack(befores),
-        np.array([bool(shot.before) for _, shot in pairs]),
         np.stack(regions),
         np.stack(told),
     )

@@ -19,9 +19,14 @@ _REFUSALS = (
 
 
 class OnnxRuntimeNetwork:
-    """An ONNX file in a CPU session, in float32 always; see `engine.backends.Network`."""
+    """An ONNX file in a CPU session, in the kind of number that it holds; see `Network`."""
 
-    def __init__(self, path: Path, threads: int, precision: str = "f32") -> None:  # noqa: ARG002
+    @staticmethod
+    def faster() -> tuple[str, ...]:
+        """None beside what the file holds."""
+        return ()
+
+    def __init__(self, path: Path, threads: int, kind: str) -> None:  # noqa: ARG002
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -1,14 +1,10 @@
 """Networks on OpenVINO, the CPU preset's backend."""
 
-import logging
 import sys
-import time
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from engine.backends import Arrays, check_feeds
 from engine.errors import BackendError
@@ -30,59 +26,33 @@ def _import_openvino() -> Any:
 
 
 _openvino = _import_openvino()
-_log = logging.getLogger(__name__)
-_TRIALS = 7
 
 
 @lru_cache(maxsize=16)
-def _compiled(path: Path, threads: int, precision: str) -> Any:
+def _compiled(path: Path, threads: int, kind: str) -> Any:
     """Compiled once a process; every session has a request of its own."""
-    core = _openvino.Core()
-    kinds = ["f32"]
-    # Instructions for bfloat16 do not make it faster: without AMX it has been seen a third slower.
-    if precision == "fastest" and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        kinds.append("bf16")
-    models, took_ms = {}, {}
-    try:
-        for kind in kinds:
-            models[kind] = core.compile_model(str(path), "CPU", _settings(kind, threads))
-            took_ms[kind] = _time_ms(models[kind]) if len(kinds) > 1 else 0.0
-    except RuntimeError as error:
-        raise BackendError(f"{path}: OpenVINO refuses the network: {error}") from error
-    best = min(took_ms, key=lambda kind: took_ms[kind])
-    _log.info("%s: %s, ms by precision: %s", path.name, best, took_ms)
-    return models[best]
-
-
-def _settings(kind: str, threads: int) -> dict[str, Any]:
-    return {
+    settings = {
         "INFERENCE_PRECISION_HINT": kind,
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
     }
-
-
-def _time_ms(model: Any) -> float:
-    """Median of a few inferences on zeros; a network whose sizes are open counts as one each."""
-    request = model.create_infer_request()
-    shapes = {
-        p.get_any_name(): [d.get_length() if d.is_static else 1 for d in p.get_partial_shape()]
-        for p in model.inputs
-    }
-    feeds = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    took = []
-    for _ in range(_TRIALS):
-        begun = time.perf_counter()
-        request.infer(feeds)
-        took.append(1e3 * (time.perf_counter() - begun))
-    return float(np.median(took))
+    try:
+        return _openvino.Core().compile_model(str(path), "CPU", settings)
+    except RuntimeError as error:
+        raise BackendError(f"{path}: OpenVINO refuses the network: {error}") from error
 
 
 class OpenVinoNetwork:
     """An ONNX file compiled for the CPU; see `engine.backends.Network`."""
 
-    def __init__(self, path: Path, threads: int, precision: str = "f32") -> None:
-        model = _compiled(path, threads, precision)
+    @staticmethod
+    def faster() -> tuple[str, ...]:
+        """bfloat16 where the CPU computes in it: with AMX; without, it was a third slower."""
+        known = _openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return ("bf16",) if "BF16" in known else ()
+
+    def __init__(self, path: Path, threads: int, kind: str) -> None:
+        model = _compiled(path, threads, kind)
         self._request = model.create_infer_request()
         self.inputs = {
             p.get_any_name(): tuple(

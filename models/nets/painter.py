@@ -1,6 +1,6 @@
 """The render network: a UNet that predicts the mouth's window from noise, guide and portrait.
 
-Windows are (B, 3, 128, 128) in [-1, 1]; inside they are unshuffled by 4 to 32x32. What it paints is
+Windows are (B, 3, 96, 112) in [-1, 1]; inside they are unshuffled by 4 to 24x28. What it paints is
 the guide plus a residual, through a soft mask, where `models.window.region` allows it.
 """
 
@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from models import window
 
 UNSHUFFLE = 4
-BEFORE = 2
-"""Most motion frames: grey windows of the last pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +22,15 @@ class PainterConfig:
     """Sizes of a `Painter`.
 
     Attributes:
-        channels: at 32x32, 16x16 and 8x8.
+        channels: at 24x28, 12x14 and 6x7.
         blocks: residual blocks a level, on the way down and on the way up.
         code: length of what scales and shifts the norms.
-        before: motion frames that it sees, 0 to `BEFORE`. What is shipped sees none: its own last
-            pictures, fed back, darkened the mouth within seconds (docs/decisions.md).
         dropout: in the residual blocks, in training.
     """
 
     channels: tuple[int, ...] = (48, 96, 160)
     blocks: int = 2
     code: int = 192
-    before: int = 0
     dropout: float = 0.1
 
     @staticmethod
@@ -59,7 +54,7 @@ class Sitting(NamedTuple):
     """What is known of a portrait once and for all: `Painter.sit` makes it.
 
     Attributes:
-        features: (B, C, 32, 32).
+        features: (B, C, 24, 28).
         code: (B, E).
     """
 
@@ -68,7 +63,7 @@ class Sitting(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """What one step gives: the picture (B, 3, 128, 128) and the mask (B, 1, 128, 128) it took."""
+    """What one step gives: the picture (B, 3, 96, 112) and the mask (B, 1, 96, 112) it took."""
 
     picture: Tensor
     mask: Tensor
@@ -139,7 +134,7 @@ class Portrait(nn.Module):
         self.told = nn.Parameter(torch.zeros(1, still))
 
     def forward(self, portrait: Tensor) -> Sitting:
-        """(B, 3, 128, 128) -> what is known of it."""
+        """(B, 3, 96, 112) -> what is known of it."""
         told = self.told.expand(len(portrait), -1)
         x = self.stem(F.pixel_unshuffle(portrait, UNSHUFFLE))
         for block in self.near:
@@ -151,7 +146,7 @@ class Portrait(nn.Module):
 
 
 class Painter(nn.Module):
-    """The network. It keeps no state."""
+    """The network. It keeps no state: its own last pictures, fed back, darkened the mouth."""
 
     def __init__(self, config: PainterConfig) -> None:
         super().__init__()
@@ -163,7 +158,7 @@ class Painter(nn.Module):
         self.told = nn.Sequential(
             nn.Linear(window.CONDITIONS, code), nn.SiLU(), nn.Linear(code, code)
         )
-        self.stem = nn.Conv2d((3 + 3 + 1 + config.before) * UNSHUFFLE**2, first, 3, padding=1)
+        self.stem = nn.Conv2d((3 + 3 + 1) * UNSHUFFLE**2, first, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
         kept = []
@@ -195,23 +190,19 @@ class Painter(nn.Module):
         region: Tensor,
         told: Tensor,
         sitting: Sitting,
-        before: Tensor | None = None,
     ) -> Painted:
         """One prediction of the picture.
 
         Args:
-            noisy: (B, 3, 128, 128), the picture at time t.
+            noisy: (B, 3, 96, 112), the picture at time t.
             t: (B,) in [0, 1].
-            guide: (B, 3, 128, 128).
-            region: (B, 1, 128, 128) in [0, 1], where it may paint.
+            guide: (B, 3, 96, 112).
+            region: (B, 1, 96, 112) in [0, 1], where it may paint.
             told: (B, window.CONDITIONS).
             sitting: of the portrait.
-            before: (B, config.before, 128, 128), grey, the last picture first.
         """
         code = F.silu(self.time(_waves(t)) + self.told(told) + sitting.code)
         seen = torch.cat([noisy, guide, region], 1)
-        if self.config.before and before is not None:
-            seen = torch.cat([seen, before[:, : self.config.before]], 1)
         x = self.stem(F.pixel_unshuffle(seen, UNSHUFFLE)) + sitting.features
         kept = []
         for level, blocks in enumerate(self.down):

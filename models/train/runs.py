@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,18 @@ from tqdm import tqdm
 
 KEPT_EVERY = 200
 """Steps between checkpoints, and between rows of the curve."""
+
+
+class Stateful(Protocol):
+    """A network or an optimiser."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it is, for a checkpoint."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> object:
+        """Brings it to where it was."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,7 @@ class Course:
         net, optimiser, schedule: brought to where the checkpoint left them, if there is one.
         steps: how many the whole run has.
         ema: decay of the averaged weights.
+        beside: more that has a state and goes into the checkpoint, by name, such as a critic.
 
     Attributes:
         first: the step that is next.
@@ -105,16 +118,19 @@ class Course:
         schedule: torch.optim.lr_scheduler.LRScheduler,
         steps: int,
         ema: float,
+        beside: Mapping[str, Stateful] | None = None,
     ) -> None:
         self.first = 0
         self.mean = {k: v.clone() for k, v in net.state_dict().items()}
         self._run, self._net, self._steps, self._ema = run, net, steps, ema
-        self._optimiser, self._schedule = optimiser, schedule
+        self._optimiser, self._schedule, self._beside = optimiser, schedule, dict(beside or {})
         self._begun, self._figures = time.time(), dict[str, list[float]]()
         if (saved := run.resume()) is not None:
             net.load_state_dict(saved["net"])
             optimiser.load_state_dict(saved["optimiser"])
             schedule.load_state_dict(saved["schedule"])
+            for name, other in self._beside.items():
+                other.load_state_dict(saved[name])
             self.mean, self.first = saved["mean"], saved["step"]
 
     def __iter__(self) -> Iterator[int]:
@@ -144,6 +160,7 @@ class Course:
     def _keep(self, step: int) -> None:
         state: dict[str, Any] = {"net": self._net.state_dict(), "mean": self.mean, "step": step}
         state |= {"optimiser": self._optimiser.state_dict()}
+        state |= {name: other.state_dict() for name, other in self._beside.items()}
         self._run.keep(state | {"schedule": self._schedule.state_dict()}, self.mean)
         row: dict[str, float] = {"step": step, "seconds": round(time.time() - self._begun)}
         for name, values in self._figures.items():

@@ -105,12 +105,15 @@ def test_a_mouth_that_is_warped_shut_meets(sitter):
 def test_samples_hold_what_was_drawn(sitter, tmp_path):
     target = opened(sitter.points, 10.0)
     truth = sitter.follow(target)
-    shot = samples.Shot(truth, target, ((truth, target), (sitter.picture, sitter.points)))
-    made = samples.made([sitter], [(0, shot), (0, samples.Shot(truth, target))])
+    shut = samples.Shot(sitter.picture, sitter.points)
+    made = samples.made([sitter], [(0, samples.Shot(truth, target)), (0, shut)])
     made.save(tmp_path / "one.npz")
     both = Samples.join([Samples.load(tmp_path / "one.npz"), made])
     assert len(both) == 4 and both.of.tolist() == [0, 0, 1, 1]
-    assert both.warp.shape == (4, ROOM_PX, ROOM_PX, 3) and both.moved.tolist() == [True, False] * 2
+    assert both.warp.shape == (4, ROOM_PX, ROOM_PX, 3)
+    is_open = both.openness()
+    assert is_open[0] > 0.5 and is_open[1] == 0
+    assert both.taken(np.flatnonzero(is_open)).of.tolist() == [0, 1]
     cover = both.plates[0, ..., 3:] / 255
     guide = both.warp[0] + cover * (both.plates[0, ..., :3] - both.warp[0].astype(float))
     assert np.abs(guide - both.truth[0]).mean() < 0.5  # the truth here is the guide itself
@@ -172,16 +175,20 @@ def test_a_clip_is_drawn_in_every_way(film, speech, tmp_path):
 
 
 def test_figures_of_drawn_pictures(sitter):
-    lips = window.region(sitter.points, (0, 0), 128, window.FACE_PX)
+    lips = window.region(sitter.points, (0, 0), (128, 128), window.FACE_PX)
     drawn = []
     for index in range(4):
         truth = grain(index, 128)
         near = cv2.GaussianBlur(truth, (0, 0), 0.8)
         far = cv2.GaussianBlur(truth, (0, 0), 3)
         windows = {measure.GUIDE: far, "1 step": near, measure.TRUE: truth}
-        drawn.append(measure.Drawn(index, windows, windows, lips * 0 + 1, lips * 0 + 1))
+        points = sitter.points + (index > 1) * 5 * index
+        drawn.append(measure.Drawn(index, points, windows, windows, lips * 0 + 1, lips * 0 + 1))
     found = measure.figures(drawn)
     assert found["1 step"]["gain_db"] > 3 and found[measure.GUIDE]["gain_db"] == 0
     assert found[measure.GUIDE]["sharp"] < found["1 step"]["sharp"] < 1
     assert found["1 step"]["mouth_ssim"] > found[measure.GUIDE]["mouth_ssim"]
     assert measure.TRUE not in found
+    # The first two pictures alone show a still head.
+    true, made = (pictures.change(*(d.windows[n] for d in drawn[:2])) for n in ("true", "1 step"))
+    assert found["1 step"]["still_flicker"] == pytest.approx(made / true, rel=1e-6)

@@ -8,9 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from models import diffusion, weights, window  # noqa: E402
-from models.nets.painter import BEFORE, PRESETS, Painter  # noqa: E402
-from models.train.render import export, fit, losses, score  # noqa: E402
-from models.train.render.batches import Batches, Variety, mirrored  # noqa: E402
+from models.nets.painter import PRESETS, Painter  # noqa: E402
+from models.train import runs  # noqa: E402
+from models.train.render import critic, export, fit, losses, score  # noqa: E402
+from models.train.render.batches import Batch, Batches, Variety, mirrored  # noqa: E402
 from models.train.render.samples import INDEX, ROOM_PX, Samples, read  # noqa: E402
 
 
@@ -26,12 +27,12 @@ def fresh(seed=0):
 
 def feeds(count=2):
     dice = torch.Generator().manual_seed(3)
-    side = window.SIDE_PX
-    guide = torch.rand(count, 3, side, side, generator=dice) * 1.6 - 0.8
-    region = torch.zeros(count, 1, side, side)
-    region[..., 48:80, 40:88] = 1.0
+    size = window.HIGH_PX, window.WIDE_PX
+    guide = torch.rand(count, 3, *size, generator=dice) * 1.6 - 0.8
+    region = torch.zeros(count, 1, *size)
+    region[..., 32:64, 32:80] = 1.0
     told = torch.randn(count, window.CONDITIONS, generator=dice)
-    noisy = torch.randn(count, 3, side, side, generator=dice)
+    noisy = torch.randn(count, 3, *size, generator=dice)
     return noisy, torch.tensor([1.0, 0.5]), guide, region, told
 
 
@@ -55,16 +56,6 @@ def test_every_condition_is_heard():
         changed[number] = given[number] * 0.5 + 0.1
         assert (net(*changed, sitting).picture - base).abs().max() > 1e-5, number
     assert (net(*given, net.sit(given[2].flip(2))).picture - base).abs().max() > 1e-5
-
-
-@torch.no_grad()
-def test_a_network_that_sees_its_last_pictures_is_not_for_the_engine(tmp_path):
-    net = Painter(replace(PRESETS["tiny"], before=BEFORE)).eval()
-    given = feeds()
-    before = torch.rand(2, BEFORE, window.SIDE_PX, window.SIDE_PX)
-    assert net(*given, net.sit(given[2]), before).picture.shape == given[2].shape
-    with pytest.raises(ValueError, match="sees 2 last pictures, expected none"):
-        export.export(net, tmp_path)
 
 
 @torch.no_grad()
@@ -93,15 +84,14 @@ def samples(count, seed, bright=0.0):
     warp = np.kron(small, np.ones((1, 16, 16, 1))).astype(np.uint8)
     region = np.zeros((count, ROOM_PX, ROOM_PX), np.uint8)
     region[:, 60:100, 50:110] = 255
+    plates = np.concatenate([warp, region[..., None]], -1)
     truth = warp - (region[..., None] // 255) * 50
     return Samples(
         warp[:1],
         np.zeros(count, np.int32),
         warp,
-        np.zeros((*warp.shape[:3], 4), np.uint8),
+        plates,
         truth.astype(np.uint8),
-        np.zeros((count, 2, ROOM_PX, ROOM_PX), np.uint8),
-        np.zeros(count, bool),
         region,
         np.zeros((count, window.CONDITIONS), np.float32),
     )
@@ -133,7 +123,7 @@ def test_batches_are_varied_alike_and_repeat_by_seed(root):
     people = read(root)
     shares = {"stills": 0.5, "clips": 0.5}
     plain = Batches(people, shares, None, 0).draw(6)
-    assert plain.guide.shape == (6, 3, window.SIDE_PX, window.SIDE_PX)
+    assert plain.guide.shape == (6, 3, window.HIGH_PX, window.WIDE_PX)
     one, two = (Batches(people, shares, Variety(), 5).draw(6) for _ in range(2))
     assert torch.equal(one.truth, two.truth)
     # Truth and guide differ in the region alone, however the sample was turned and tinted.
@@ -155,6 +145,72 @@ def test_training_learns_goes_on_and_keeps_its_best(root, tmp_path):
     assert found.gain_db == pytest.approx(gain, abs=0.2) and found.worst_db <= found.gain_db
     with pytest.raises(ValueError, match="another lr"):
         fit.train(root, run, replace(config, lr=1e-3))
+
+
+def test_open_mouths_are_drawn_more_often(root):
+    people = read(root)
+    people.samples.plates[people.person == 0, ..., 3] = 0
+    assert len(people.opened().samples) == len(people.samples) - 4
+    batches = Batches(people, {"stills": 0.5, "clips": 0.5}, Variety(shut=0.25), 0)
+    shut = people.person == 0
+    like = (people.kind == people.kind[shut][0]) & ~shut
+    weights = batches._weights
+    assert weights[shut].mean() == pytest.approx(0.25 * weights[like].mean())
+
+
+def test_a_sound_is_lent_to_those_that_have_none_and_tells_nothing_of_where_they_are_from(root):
+    people = read(root)
+    told = people.samples.told
+    clips = people.kind == people.kinds.index("clips")
+    told[clips, -1], told[clips, window.POSE + window.BLINK : -1] = 1.0, 7.0
+    batches = Batches(people, {"stills": 0.5, "clips": 0.5}, Variety(deaf=0.25), 0)
+    seen = batches.take(np.flatnonzero(~clips).repeat(4)).told
+    has_one = seen[:, -1] == 1
+    assert 0.6 < has_one.float().mean() < 0.9
+    sound = slice(window.POSE + window.BLINK, -1)
+    assert (seen[has_one, sound] == 7).all() and (seen[~has_one, sound] == 0).all()
+    assert (told[~clips] == 0).all()
+
+
+def test_a_critic_learns_to_tell_and_asks_for_less_of_what_it_saw():
+    torch.manual_seed(0)
+    rival = fit.Rival(replace(fit.PRESETS["tiny"], critic=1.0, critic_lr=2e-3))
+    region = torch.zeros(8, 1, window.HIGH_PX, window.WIDE_PX)
+    region[..., 24:72, 28:84] = 1
+    plain = torch.zeros(8, 3, *region.shape[2:])
+    told = torch.zeros(8, window.CONDITIONS)
+    for _ in range(40):
+        grain = 0.5 * torch.randn_like(plain)
+        batch = Batch(plain, plain, grain, region, told)
+        wish, figures = rival.meet(plain, batch)
+    assert figures["doubt"] < 0.5 and figures["verdict"] < -0.5
+    assert wish.abs().sum() > 0
+    # A step against the gradient pleases the critic better, and rims alone are touched outside.
+    better = plain - 0.2 * wish / wish.abs().max()
+    with torch.no_grad():
+        before, after = (
+            critic.displeasure(rival.net, x, grain, region)[0] for x in (plain, better)
+        )
+    assert (after < before).all()
+    assert wish[..., :8, :].abs().max() == 0
+
+
+def test_a_run_with_a_critic_goes_on_where_it_was_broken_off(root, tmp_path, monkeypatch):
+    config = replace(fit.PRESETS["tiny"], steps=6, leaps=1, critic=0.5, held_out=())
+    monkeypatch.setattr(runs, "KEPT_EVERY", 3)
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    fit.train(root, once, config)
+    monkeypatch.setattr(runs.Course, "__iter__", lambda self: iter(range(self.first, 3)))
+    fit.train(root, twice, config)
+    kept = runs.Run(twice).resume()
+    assert kept["step"] == 3 and {"critic", "critic_optimiser"} <= set(kept)
+    monkeypatch.undo()
+    fit.train(root, twice, config)
+    last = runs.Run(twice).resume()
+    assert last["step"] == 6 and not (twice / "best.pt").exists()
+    moved = [(last["critic"][k] - v).abs().max() for k, v in kept["critic"].items()]
+    assert max(moved) > 0
+    assert fit.load(twice).config == config.net
 
 
 def test_a_student_learns_what_its_teacher_does_in_two_steps(root):

@@ -15,7 +15,7 @@ def face():
 def test_the_region_holds_the_lips_and_little_else(face):
     x, y = window.centre(face)
     corner = int(x) - 64, int(y) - 64
-    region = window.region(face, corner, 128, window.FACE_PX)
+    region = window.region(face, corner, (128, 128), window.FACE_PX)
     assert region.shape == (128, 128) and region.min() == 0 and region.max() <= 1
     for row in (topo.UPPER_INNER_LIP, topo.LOWER_INNER_LIP):
         at = np.rint(face[row[2:-2]] - corner).astype(int)
@@ -27,9 +27,19 @@ def test_the_region_holds_the_lips_and_little_else(face):
 
 def test_the_region_is_the_same_share_of_a_face_of_any_size(face):
     big = face * 2
-    small = window.region(face, (0, 0), 320, window.FACE_PX)
-    large = window.region(big, (0, 0), 640, 2 * window.FACE_PX)
+    small = window.region(face, (0, 0), (320, 320), window.FACE_PX)
+    large = window.region(big, (0, 0), (640, 640), 2 * window.FACE_PX)
     assert large.mean() == pytest.approx(small.mean(), rel=0.05)
+
+
+def test_a_shut_mouth_fits_the_window_and_painting_fades_at_its_border(face):
+    x, y = window.centre(face)
+    size = window.WIDE_PX, window.HIGH_PX
+    corner = int(x) - size[0] // 2, int(y) - size[1] // 2
+    region, frame = window.region(face, corner, size, window.FACE_PX), window.frame()
+    assert region.shape == frame.shape == (window.HIGH_PX, window.WIDE_PX)
+    np.testing.assert_allclose(region * frame, region, atol=0.01)
+    assert frame.max() == 1 and max(frame[0].max(), frame[:, -1].max()) == 0
 
 
 def test_silence_about_the_sound_is_told_apart_from_a_zero_embedding():

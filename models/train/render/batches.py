@@ -9,10 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models import window
-from models.nets.painter import BEFORE
 from models.train.render.samples import ROOM_PX, People
 
-GREY = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+_SIZE = window.HIGH_PX, window.WIDE_PX
+_ROOM = (ROOM_PX - np.array(_SIZE)) // 2
+_SOUND = window.POSE + window.BLINK
+"""Where in what is told the lip embedding begins; the last number says whether there is one."""
+_ALIKE = 100
+"""Among so many samples a little more or less open a lip embedding is borrowed."""
 _MIRRORED = (1, 2, 4, 6)
 """Entries of the (4, 2) pose that change sign in a mirror: what crosses from x to another axis."""
 
@@ -24,25 +28,25 @@ class Variety:
     Attributes:
         turn, size: of the window, radians and logarithm.
         shift_px: of the window.
-        colour, gamma: logarithms of the gains by channel and of the exponent.
+        light, tint, gamma: logarithms of the gain, of the gains by channel, and of the exponent. A
+            strong tint leaves open whether skin or light has it, and teeth come out green.
         teeth: logarithm of the gain of what is painted in the mouth.
         blurred: share of samples that are blurred.
-        deaf: share of samples without their lip embedding.
-        alone: share of samples without the pictures before: true ones tell more of the next than
-            a network's own ever will.
-        worn: greatest spread of the noise on those, at a range of 2.
+        deaf: share of samples without a lip embedding. Those that never had a sound are lent one of
+            a mouth as open, else having one would tell that a sample is of footage.
+        shut: how often a mouth that shows nothing of its inside is drawn, against an open one.
     """
 
     turn: float = 0.12
     size: float = 0.16
     shift_px: int = 8
-    colour: float = 0.22
+    light: float = 0.22
+    tint: float = 0.07
     gamma: float = 0.35
     teeth: float = 0.2
     blurred: float = 0.15
     deaf: float = 0.4
-    alone: float = 0.9
-    worn: float = 0.6
+    shut: float = 0.15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +57,6 @@ class Batch:
     guide: Tensor
     truth: Tensor
     region: Tensor
-    before: Tensor
     told: Tensor
 
 
@@ -63,8 +66,7 @@ class Batches:
     Args:
         people: to draw from.
         shares: of the kinds, by name; kinds without a share are left out.
-        variety: how far samples are varied; None leaves them as they are, each the first picture
-            of a call.
+        variety: how far samples are varied; None leaves them as they are.
         seed: of everything drawn.
     """
 
@@ -76,6 +78,8 @@ class Batches:
         # People count by the root of their samples: neither all alike nor by their number.
         counts = np.bincount(people.person)
         each = 1.0 / np.sqrt(counts[people.person])
+        if variety is not None:
+            each *= variety.shut + (1 - variety.shut) * people.samples.openness()
         for number, kind in enumerate(people.kinds):
             rows = people.kind == number
             if rows.any():
@@ -83,6 +87,10 @@ class Batches:
         if not each.sum() > 0:
             raise ValueError(f"shares {shares} name none of the kinds {people.kinds}")
         self._weights = each / each.sum()
+        heard = np.flatnonzero(people.samples.told[:, -1])
+        is_open = people.samples.openness()
+        self._heard = heard[np.argsort(is_open[heard], kind="stable")]
+        self._alike = np.searchsorted(is_open[self._heard], is_open)
 
     def draw(self, count: int) -> Batch:
         """A batch of so many."""
@@ -91,36 +99,33 @@ class Batches:
 
     def take(self, rows: npt.NDArray[np.integer]) -> Batch:
         """The batch of some samples."""
-        s, v, dice = self._people.samples, self._variety, self._dice
+        s, v = self._people.samples, self._variety
         portrait, warp, plates, truth = (
             torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255
             for x in (s.portrait[s.of[rows]], s.warp[rows], s.plates[rows], s.truth[rows])
         )
-        before = torch.from_numpy(s.before[rows]).float() / 255
         region = torch.from_numpy(s.region[rows])[:, None].float() / 255
         told = torch.from_numpy(s.told[rows])
-        moved = torch.from_numpy(s.moved[rows])
-        alone = 1.0 if v is None else v.alone
-        moved = moved & torch.from_numpy(dice.random(len(rows)) >= alone)
-        own = (portrait * GREY).sum(1, keepdim=True).expand(-1, BEFORE, -1, -1)
-        before = torch.where(moved[:, None, None, None], before, own)
-        stack = torch.cat([portrait, warp, truth, before, plates, region], 1)
+        stack = torch.cat([portrait, warp, truth, plates, region], 1)
         if v is None:
             stack = _middle(stack)
         else:
-            stack, told = self._vary(stack, told, v)
-        parts = stack.split([3, 3, 3, BEFORE, 3, 1, 1], 1)
-        portrait, warp, truth, before, plates, cover, region = parts
+            stack, told = self._vary(stack, self._lent(told, rows), v)
+        portrait, warp, truth, plates, cover, region = stack.split([3, 3, 3, 3, 1, 1], 1)
         guide = warp + cover * (plates - warp)
-        portrait, guide, truth, before = (2 * p - 1 for p in (portrait, guide, truth, before))
-        if v is not None:
-            wear = torch.from_numpy(dice.random(len(rows)).astype(np.float32)) * v.worn
-            before = self._noised(before, wear)
-        return Batch(portrait, guide, truth, region, before, told)
+        portrait, guide, truth = (2 * p - 1 for p in (portrait, guide, truth))
+        return Batch(portrait, guide, truth, region * torch.from_numpy(window.frame()), told)
 
-    def _noised(self, before: Tensor, spread: Tensor) -> Tensor:
-        noise = torch.from_numpy(self._dice.standard_normal(before.shape, np.float32))
-        return (before + spread[:, None, None, None] * noise).clamp(-1.5, 1.5)
+    def _lent(self, told: Tensor, rows: npt.NDArray[np.integer]) -> Tensor:
+        """Embeddings of mouths about as open for samples that have none."""
+        if not len(self._heard):
+            return told
+        near = self._alike[rows] + self._dice.integers(-_ALIKE, _ALIKE + 1, len(rows))
+        lenders = self._heard[near.clip(0, len(self._heard) - 1)]
+        others = torch.from_numpy(self._people.samples.told[lenders])
+        lent = told.clone()
+        lent[:, _SOUND:] = torch.where(told[:, -1:] > 0, told[:, _SOUND:], others[:, _SOUND:])
+        return lent
 
     def _vary(self, stack: Tensor, told: Tensor, v: Variety) -> tuple[Tensor, Tensor]:
         dice, count = self._dice, len(stack)
@@ -130,31 +135,29 @@ class Batches:
         stack = torch.where(flip[:, None, None, None], stack.flip(3), stack)
         told[flip] = mirrored(told[flip])
         deaf = torch.from_numpy(dice.random(count) < v.deaf)
-        told[deaf, window.POSE + window.BLINK :] = 0.0
-        colours = stack[:, : 9 + BEFORE].clamp(0, 1)
+        told[deaf, _SOUND:] = 0.0
+        colours = stack[:, :9].clamp(0, 1)
         gamma = np.exp(dice.normal(0, v.gamma, (count, 1, 1, 1)))
-        gains = np.exp(dice.normal(0, v.colour, (count, 3)) + dice.normal(0, v.colour, (count, 1)))
-        grey = gains @ np.array([0.299, 0.587, 0.114])
-        factors = np.concatenate([np.tile(gains, (1, 3)), np.tile(grey[:, None], (1, BEFORE))], 1)
+        gains = np.exp(dice.normal(0, v.tint, (count, 3)) + dice.normal(0, v.light, (count, 1)))
         colours = colours ** torch.from_numpy(gamma.astype(np.float32))
-        colours = colours * torch.from_numpy(factors.astype(np.float32))[..., None, None]
+        factors = np.tile(gains, (1, 3)).astype(np.float32)
+        colours = colours * torch.from_numpy(factors)[..., None, None]
         blurred = torch.from_numpy(dice.random(count) < v.blurred)
-        light = np.exp(dice.normal(0, v.teeth, (count, 1, 1, 1)).astype(np.float32))
-        inside = stack[:, 9 + BEFORE : 12 + BEFORE] * torch.from_numpy(light)
+        teeth = np.exp(dice.normal(0, v.teeth, (count, 1, 1, 1)).astype(np.float32))
+        inside = stack[:, 9:12] * torch.from_numpy(teeth)
         if blurred.any():
             colours[blurred] = blur(colours[blurred], float(dice.uniform(0.5, 1.2)))
-        kept = stack[:, 12 + BEFORE :]
+        kept = stack[:, 12:]
         return torch.cat([colours.clamp(0, 1), inside.clamp(0, 1), kept], 1), told
 
     def _moved(self, stack: Tensor, v: Variety) -> Tensor:
         """Half of the samples are only shifted by whole pixels, which keeps their grain."""
-        dice, side = self._dice, window.SIDE_PX
-        out = torch.empty(*stack.shape[:2], side, side)
-        room = (ROOM_PX - side) // 2
+        dice, (high, wide) = self._dice, _SIZE
+        out = torch.empty(*stack.shape[:2], high, wide)
         turned = dice.random(len(stack)) < 0.5
         for row in np.flatnonzero(~turned):
-            y, x = dice.integers(room - v.shift_px, room + v.shift_px + 1, 2)
-            out[row] = stack[row, :, y : y + side, x : x + side]
+            y, x = _ROOM + dice.integers(-v.shift_px, v.shift_px + 1, 2)
+            out[row] = stack[row, :, y : y + high, x : x + wide]
         rows = np.flatnonzero(turned)
         if len(rows):
             angle = dice.normal(0, v.turn, len(rows)).clip(-0.3, 0.3)
@@ -163,9 +166,10 @@ class Batches:
             shift = dice.uniform(-v.shift_px, v.shift_px, (len(rows), 2)) / (ROOM_PX / 2)
             c, s = np.cos(angle), np.sin(angle)
             matrix = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], 1) * size[:, :, None]
-            matrix = np.concatenate([matrix * side / ROOM_PX, shift[..., None]], 2)
+            matrix = matrix * (np.array([wide, high]) / ROOM_PX)
+            matrix = np.concatenate([matrix, shift[..., None]], 2)
             theta = torch.from_numpy(matrix.astype(np.float32))
-            shape = [len(rows), stack.shape[1], side, side]
+            shape = [len(rows), stack.shape[1], high, wide]
             grid = F.affine_grid(theta, shape, align_corners=False)
             chosen = stack[torch.from_numpy(rows)]
             moved = F.grid_sample(chosen, grid, padding_mode="border", align_corners=False)
@@ -174,8 +178,8 @@ class Batches:
 
 
 def _middle(stack: Tensor) -> Tensor:
-    room = (ROOM_PX - window.SIDE_PX) // 2
-    return stack[..., room:-room, room:-room].clone()
+    y, x = _ROOM
+    return stack[..., y:-y, x:-x].clone()
 
 
 def mirrored(told: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from models.train.render import export, fit, score
+from models.train.render import export, fit, quantize, score
 from models.train.render.samples import read
 
 
@@ -22,6 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("run", type=Path, help="folder of the run: settings, checkpoint, curve.csv")
     p.add_argument("--preset", choices=sorted(fit.PRESETS), default="lite", help="settings")
     p.add_argument("--steps", type=int, help="optimiser steps, instead of the preset's")
+    p.add_argument("--lr", type=float, help="highest learning rate, instead of the preset's")
     p.add_argument("--begin", type=Path, help="run whose weights to begin with")
     p.add_argument("--held-out", default=",".join(fit.HELD_OUT), help="people not trained on")
     p.add_argument("--threads", type=int, default=2, help="CPU threads")
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("run", type=Path, help="folder of the run")
     p.add_argument("out", type=Path, help="folder for painter.onnx and painter_portrait.onnx")
     p.add_argument("--last", action="store_true", help="the last weights, not the best")
+    p.add_argument("--samples", type=Path, help="make an int8 file too, its ranges from these")
     return parser
 
 
@@ -57,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         config = replace(
             config,
             steps=args.steps or config.steps,
+            lr=args.lr or config.lr,
             held_out=tuple(p for p in args.held_out.split(",") if p),
             begin=str(args.begin or ""),
         )
@@ -76,3 +79,5 @@ def main(argv: Sequence[str] | None = None) -> None:
                 sys.stdout.write(f"{name:12} {steps} steps  {figures}\n")
     elif args.verb == "export":
         export.export(fit.load(args.run, best=not args.last), args.out)
+        if args.samples:
+            quantize.quantize(args.out, read(args.samples, but=set(fit.HELD_OUT)))

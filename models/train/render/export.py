@@ -51,23 +51,17 @@ class Sit(nn.Module):
 
 
 def export(net: Painter, folder: Path) -> None:
-    """Writes both files into a folder.
-
-    Raises:
-        ValueError: the network sees its last pictures, which the engine does not keep.
-    """
-    if net.config.before:
-        raise ValueError(f"the network sees {net.config.before} last pictures, expected none")
-    side, small = window.SIDE_PX, window.SIDE_PX // UNSHUFFLE
-    picture = torch.zeros(1, 3, side, side)
+    """Writes both files into a folder."""
+    size = window.HIGH_PX, window.WIDE_PX
+    picture = torch.zeros(1, 3, *size)
     config = net.config
     step = (
         picture,
         torch.ones(1),
         picture,
-        torch.zeros(1, 1, side, side),
+        torch.zeros(1, 1, *size),
         torch.zeros(1, window.CONDITIONS),
-        torch.zeros(1, config.channels[0], small, small),
+        torch.zeros(1, config.channels[0], *(side // UNSHUFFLE for side in size)),
         torch.zeros(1, config.code),
     )
     names = ["noisy", "t", "guide", "region", "told", "features", "code"]

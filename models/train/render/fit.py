@@ -9,19 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models import diffusion
+from models import diffusion, window
 from models.nets.painter import PRESETS as NETS
 from models.nets.painter import Painted, Painter, PainterConfig, Sitting
-from models.train.render import losses, score
-from models.train.render.batches import GREY, Batch, Batches, Variety
+from models.train.render import critic, losses, score
+from models.train.render.batches import Batch, Batches, Variety
 from models.train.render.samples import People, folders, read
 from models.train.runs import KEPT_EVERY, Course, Run
 
 HELD_OUT = ("aoc", "lieu", "grid_lbax4n", "grid_sbia1a")
 """Filmed people never trained on."""
 VALIDATION_CLIPS = ("grid_brbk7n", "grid_lbbc2a")
-VALIDATION_STILLS = 12
-"""Every so many stills is kept for validation, with those clips."""
+VALIDATION_EVERY = 12
+"""Every so many stills and synthetic heads is kept for validation, with those clips."""
+_PERSUADED = 300
+"""Steps over which a critic gains its weight: at first it knows nothing."""
 STAGES = (8, 4, 2, 1)
 """Steps of the students; the teacher has twice as many as the first."""
 _HALFWAY = 0.25
@@ -42,8 +44,10 @@ class TrainConfig:
         leaps: 0 for a teacher; a student learns to do in so many steps what its teacher does in
             twice as many.
         truth: share of the true picture in a student's target; the rest is its teacher's.
-        own: share of windows whose last picture is the network's own painting of them, where the
-            network sees its last pictures.
+        critic: length of what a critic asks of a picture, over that of what the other losses ask
+            (Esser 2021, by the picture's gradients); 0 for none, see `models.train.render.critic`.
+        match: weight of the distance of the critic's features, where its verdict weighs 1.
+        critic_lr: learning rate of the critic.
         begin: run whose weights to begin with.
         net: sizes.
         variety, weights: of the samples and of the losses.
@@ -52,7 +56,7 @@ class TrainConfig:
     held_out: tuple[str, ...] = HELD_OUT
     steps: int = 6000
     batch: int = 16
-    shares: tuple[tuple[str, float], ...] = (("stills", 0.5), ("clips", 0.35), ("heads", 0.15))
+    shares: tuple[tuple[str, float], ...] = (("stills", 0.3), ("clips", 0.35), ("heads", 0.35))
     certain: float = 0.3
     steadiest: float = 4.0
     lr: float = 4e-4
@@ -61,7 +65,9 @@ class TrainConfig:
     seed: int = 0
     leaps: int = 0
     truth: float = 1.0
-    own: float = 0.0
+    critic: float = 0.0
+    match: float = 10.0
+    critic_lr: float = 3e-4
     begin: str = ""
     net: PainterConfig = field(default_factory=PainterConfig)
     variety: Variety = field(default_factory=Variety)
@@ -71,22 +77,24 @@ class TrainConfig:
 PRESETS = {
     "lite": TrainConfig(),
     "base": TrainConfig(steps=60_000, batch=32, net=NETS["base"]),
-    "student": TrainConfig(steps=300, lr=2e-4, truth=0.6, own=0.5, certain=0.0),
+    "student": TrainConfig(steps=300, lr=2e-4, truth=0.6, certain=0.0),
+    "sharp": TrainConfig(steps=4000, lr=2e-4, leaps=1, critic=0.5),
     "tiny": TrainConfig(steps=200, batch=8, net=NETS["tiny"]),
 }
 
 
 def validation(root: Path, held_out: tuple[str, ...]) -> set[str]:
     """People kept for deciding when to stop."""
-    stills = sorted(set(folders(root).get("stills", {}).values()))
-    kept = {p for i, p in enumerate(stills) if i % VALIDATION_STILLS == 0}
+    listed = folders(root)
+    made = [sorted(set(listed.get(kind, {}).values())) for kind in ("stills", "heads")]
+    kept = {p for people in made for i, p in enumerate(people) if i % VALIDATION_EVERY == 0}
     return (kept | set(VALIDATION_CLIPS)) - set(held_out)
 
 
 def predict(net: Painter, batch: Batch, noisy: Tensor, t: Tensor, sitting: Sitting) -> Painted:
     """One prediction for a batch at times (B,)."""
     with torch.autocast("cpu", torch.bfloat16):
-        found: Painted = net(noisy, t, batch.guide, batch.region, batch.told, sitting, batch.before)
+        found: Painted = net(noisy, t, batch.guide, batch.region, batch.told, sitting)
     return Painted(found.picture.float(), found.mask.float())
 
 
@@ -107,6 +115,15 @@ def _times(config: TrainConfig, count: int, dice: torch.Generator) -> Tensor:
     t = torch.rand(count, generator=dice).sqrt()
     sure = torch.rand(count, generator=dice) < config.certain
     return torch.where(sure, torch.ones(()), t)
+
+
+def _noisy(truth: Tensor, t: Tensor, dice: torch.Generator) -> Tensor:
+    """Pictures at times (B,): at 1 the noise that the engine begins with, else any."""
+    noise = torch.randn(truth.shape, generator=dice)
+    begun = torch.from_numpy(window.noise())
+    noise = torch.where((t == 1)[:, None, None, None], begun, noise)
+    mixed: Tensor = diffusion.mix(truth, noise, shares(t))
+    return mixed
 
 
 def _steadiness(t: Tensor, most: float) -> Tensor:
@@ -142,41 +159,77 @@ def train(root: Path, folder: Path, config: TrainConfig) -> None:
     torch.manual_seed(config.seed)
     watched = validation(root, config.held_out)
     people = read(root, but=watched | set(config.held_out))
-    judges = read(root, wanted=watched)
+    judges = read(root, wanted=watched).opened()
     run, net = Run.begin(folder, config), _net(config)
-    teacher = _net(config).eval() if config.leaps else None
+    teacher = _net(config).eval() if config.leaps and config.truth < 1 else None
     optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.lr, total_steps=config.steps, pct_start=0.06
     )
-    course = Course(run, net, optimiser, schedule, config.steps, config.ema)
+    rival = Rival(config) if config.critic else None
+    beside = {"critic": rival.net, "critic_optimiser": rival.optimiser} if rival else {}
+    course = Course(run, net, optimiser, schedule, config.steps, config.ema, beside)
     batches = Batches(people, dict(config.shares), config.variety, config.seed + course.first)
     dice = torch.Generator().manual_seed(config.seed + course.first)
     for step in course:
         net.train()
-        loss, figures = _loss(net, teacher, batches.draw(config.batch), config, dice)
+        batch = batches.draw(config.batch)
+        loss, found, figures = _loss(net, teacher, batch, config, dice)
+        if rival:
+            (asked,) = torch.autograd.grad(loss, found.picture, retain_graph=True)
+            wish, more = rival.meet(found.picture, batch)
+            wish = wish * (config.critic * asked.norm() / wish.norm().clamp(min=1e-12))
+            loss = loss + min(1.0, step / _PERSUADED) * (found.picture * wish).sum()
+            figures |= more
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == config.steps:
             figures |= _judged(course.mean, judges, config)
-            _keep_best(folder, course.mean, figures["gain_db"])
+            if rival is None:  # what a critic asks for costs some dB
+                _keep_best(folder, course.mean, figures["gain_db"])
         else:
             figures |= dict.fromkeys(("gain_db", "sharpness"), np.nan)
         course.learn(step, loss, figures)
 
 
+class Rival:
+    """The critic and its own training, beside the painter's."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.net = critic.Critic().to(memory_format=torch.channels_last)
+        self.optimiser = torch.optim.Adam(self.net.parameters(), config.critic_lr, (0.5, 0.99))
+        self._match = config.match
+
+    def meet(self, painted: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Learns from windows (B, 3, H, W) painted from a batch.
+
+        Returns:
+            The gradient of its displeasure at them, and figures for the curve.
+        """
+        # Where nothing may be painted both show the guide, so that the mouth alone tells.
+        truth = batch.guide + batch.region * (batch.truth - batch.guide)
+        with torch.autocast("cpu", torch.bfloat16):
+            doubt = critic.doubt(self.net, painted, truth, batch.region)
+        self.optimiser.zero_grad()
+        doubt.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        shown = painted.detach().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            verdict, apart = critic.displeasure(self.net, shown, truth, batch.region)
+        (wish,) = torch.autograd.grad(verdict.mean() + self._match * apart.mean(), shown)
+        figures = {"doubt": doubt, "verdict": -verdict.mean(), "apart": apart.mean()}
+        return wish, {name: float(value.detach()) for name, value in figures.items()}
+
+
 def _loss(
     net: Painter, teacher: Painter | None, batch: Batch, config: TrainConfig, dice: torch.Generator
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, Painted, dict[str, float]]:
     t = _times(config, len(batch.truth), dice)
-    noise = torch.randn(batch.truth.shape, generator=dice)
-    noisy = diffusion.mix(batch.truth, noise, shares(t))
-    own = config.own if config.net.before else 0.0
-    batch = _with_own(net, batch, own, dice) if own else batch
+    noisy = _noisy(batch.truth, t, dice)
     with torch.autocast("cpu", torch.bfloat16):
         sitting = net.sit(batch.portrait)
     found = predict(net, batch, noisy, t, sitting)
     w = config.weights
     each = losses.painted(found.picture, found.mask, batch.truth, batch.region, w)
-    if teacher is not None and config.truth < 1:
+    if teacher is not None:
         goal = _taught(teacher, batch, noisy, t, config.leaps)
         if config.leaps == 1:
             goal = torch.where((t < 1)[:, None, None, None], batch.truth, goal)
@@ -184,19 +237,7 @@ def _loss(
         each = config.truth * each + (1 - config.truth) * led
     loss = (each * _steadiness(t, config.steadiest)).mean()
     figures = {"loss": float(loss.detach()), "mask": float(found.mask.detach().mean())}
-    return loss, figures
-
-
-@torch.no_grad()
-def _with_own(net: Painter, batch: Batch, share: float, dice: torch.Generator) -> Batch:
-    """Some windows with the network's own painting as their last picture, as in a call."""
-    ones = torch.ones(len(batch.truth))
-    noise = torch.randn(batch.truth.shape, generator=dice)
-    made = predict(net, batch, noise, ones, net.sit(batch.portrait)).picture
-    grey = (made * GREY).sum(1, keepdim=True)
-    chosen = torch.rand(len(ones), generator=dice) < share
-    before = torch.cat([grey, batch.before[:, :1]], 1)
-    return replace(batch, before=torch.where(chosen[:, None, None, None], before, batch.before))
+    return loss, found, figures
 
 
 def _judged(mean: dict[str, Tensor], judges: People, config: TrainConfig) -> dict[str, float]:
@@ -228,8 +269,7 @@ def distil(root: Path, teacher: Path, folder: Path, config: TrainConfig) -> None
     """
     begin = teacher
     for leaps in STAGES:
-        own = config.own if leaps <= 2 else 0.0
-        stage = replace(config, leaps=leaps, begin=str(begin), own=own)
+        stage = replace(config, leaps=leaps, begin=str(begin))
         train(root, folder / str(leaps), stage)
         begin = folder / str(leaps)
 

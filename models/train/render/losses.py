@@ -1,6 +1,6 @@
 """What a painted window costs.
 
-Windows are (B, 3, 128, 128) in [-1, 1], regions (B, 1, 128, 128) in [0, 1].
+Windows are (B, 3, 96, 112) in [-1, 1], regions (B, 1, 96, 112) in [0, 1].
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Samples of the render network: windows of a portrait, of its guide, and of the truth."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ U8 = npt.NDArray[np.uint8]
 ROOM_PX = 160
 """Side of a kept window: more than the network sees, so that training can move and turn it."""
 INDEX = "people.json"
+_OPEN_PX = 500
+"""From how many pixels of teeth and tongue on a mouth counts as open."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,8 +28,6 @@ class Samples:
         plates: (N, R, R, 4) uint8, teeth and tongue with their alpha, laid over it they make the
             guide; apart, for their colours do not follow the light of the picture.
         truth: (N, R, R, 3) uint8.
-        before: (N, 2, R, R) uint8, grey windows of the two pictures before, the last first.
-        moved: (N,) bool, whether those are known.
         region: (N, R, R) uint8, where the network may paint.
         told: (N, window.CONDITIONS) float32.
     """
@@ -37,13 +37,16 @@ class Samples:
     warp: U8
     plates: U8
     truth: U8
-    before: U8
-    moved: npt.NDArray[np.bool_]
     region: U8
     told: F32
 
     def __len__(self) -> int:
         return len(self.of)
+
+    def openness(self) -> F32:
+        """(N,) how open the mouths are, 0 to 1: where teeth or tongue were laid in."""
+        inside = (self.plates[..., 3] > 0).sum((1, 2))
+        return np.minimum(inside / _OPEN_PX, 1.0).astype(np.float32)
 
     def save(self, path: Path) -> None:
         """Writes them in one piece."""
@@ -63,6 +66,11 @@ class Samples:
             if missing := [n for n in names if n not in data]:
                 raise ValueError(f"{path}: array {missing[0]!r} is missing")
             return Samples(**{n: data[n] for n in names})
+
+    def taken(self, rows: npt.NDArray[np.integer]) -> "Samples":
+        """Some of them; all portraits stay."""
+        names = [f.name for f in fields(Samples) if f.name != "portrait"]
+        return replace(self, **{n: getattr(self, n)[rows] for n in names})
 
     @staticmethod
     def join(parts: "list[Samples]") -> "Samples":
@@ -92,6 +100,16 @@ class People:
     kind: npt.NDArray[np.int32]
     names: list[str]
     kinds: list[str]
+
+    def opened(self) -> "People":
+        """Those samples that show some of the mouth's inside; everyone keeps their number."""
+        rows = np.flatnonzero(self.samples.openness() > 0)
+        return replace(
+            self,
+            samples=self.samples.taken(rows),
+            person=self.person[rows],
+            kind=self.kind[rows],
+        )
 
 
 def folders(root: Path) -> dict[str, dict[str, str]]:

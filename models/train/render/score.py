@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models import diffusion
+from models import diffusion, window
 from models.nets.painter import Painter
 from models.train.render.batches import Batch, Batches
 from models.train.render.samples import People
@@ -50,15 +50,14 @@ def energy(picture: Tensor, region: Tensor) -> F64:
 
 
 @torch.no_grad()
-def paint(net: Painter, batch: Batch, steps: int, seed: int = 0) -> Tensor:
-    """The windows of a batch, painted in so many steps from the same noise every time."""
-    dice = torch.Generator().manual_seed(seed)
-    noise = torch.randn(1, *batch.truth.shape[1:], generator=dice).expand_as(batch.truth)
+def paint(net: Painter, batch: Batch, steps: int) -> Tensor:
+    """The windows of a batch, painted in so many steps."""
+    noise = torch.from_numpy(window.noise()).expand_as(batch.truth)
     sitting = net.sit(batch.portrait)
 
     def predict(x: Tensor, t: float) -> Tensor:
         at = torch.full((len(x),), t)
-        found = net(x, at, batch.guide, batch.region, batch.told, sitting, batch.before)
+        found = net(x, at, batch.guide, batch.region, batch.told, sitting)
         return found.picture
 
     return diffusion.sample(predict, noise, steps)
