@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 import torch
@@ -17,10 +18,11 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from engine.backends import Arrays
 from models import diffusion, weights, window
 from models.train.render.batches import Batches, Variety
 from models.train.render.samples import People
+
+Arrays = dict[str, npt.NDArray[np.float32]]
 
 _WINDOWS = 64
 _TIMES = (1.0, 0.5)
