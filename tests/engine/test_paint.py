@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engine import backends
 from engine.composite import CompositeStage
 from engine.frames import EMBEDDING, Motion, Pose
 from engine.mouth import MouthPainter
 from engine.paint import NetworkPainter
 from engine.render import RenderStage
 from engine.rig import Rig, build
-from models import facemodel, window
+from models import facemodel, weights, window
 from tests.engine.faces import FACE_PX, plain_avatar
 
 SHUT = np.zeros(facemodel.load().size, np.float32)
@@ -57,7 +58,13 @@ def test_the_sound_alone_changes_the_mouth_alone(rig: Rig, painter: NetworkPaint
     assert len(places) and np.abs(places - np.array(window.centre(rig.landmarks))).max() < 60
 
 
-def test_lids_alone_change_the_eyes_and_leave_the_mouth(rig: Rig, painter: NetworkPainter) -> None:
+@pytest.mark.parametrize("precision", backends.PRECISIONS)
+def test_lids_alone_change_the_eyes_and_leave_the_mouth(
+    rig: Rig, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painter = NetworkPainter(rig, 1, "openvino")
+    network = backends.load("openvino", weights.path(weights.PAINTER), 1, precision)
+    monkeypatch.setattr(painter, "_network", network)
     open_eyes = Motion(0, OPEN, embedding=HEARD)
     (one,), (other,) = (
         draw(rig, painter, motion) for motion in (open_eyes, replace(open_eyes, blink=(1.0, 1.0)))
@@ -67,9 +74,11 @@ def test_lids_alone_change_the_eyes_and_leave_the_mouth(rig: Rig, painter: Netwo
     apart = np.abs(one.astype(int) - other)
     x, y = middle.astype(int)
     assert (~mouth).sum() > 100
-    # Where falling lids move the guide by a hair, int8 may round to a neighbour.
     near = apart[y - 30 : y + 60, x - 50 : x + 50]
-    assert near.max() <= 4 and near.mean() < 0.2
+    if precision == "f32":
+        assert near.max() <= 1
+    else:  # where falling lids move the guide by a hair, int8 may round to a neighbour
+        assert near.max() <= 4 and near.mean() < 0.2
 
 
 def test_the_same_motion_gives_the_same_picture_whatever_was_before(
