@@ -33,6 +33,8 @@ _WINDOW_PX = 128
 """Side of the square around the mouth that figures are taken in."""
 _STILLEST = 0.2
 """Share of the pictures that follow each other in which a head counts as still."""
+_ENDS = 0.2
+"""Share of a clip that counts as its beginning, and as its end."""
 _SHEET_ROWS = 6
 _NO_CODE = np.zeros(0, np.float32)
 
@@ -132,7 +134,8 @@ def figures(drawn: Sequence[Drawn]) -> dict[str, dict[str, float]]:
             )
             row["window_ssim"] = _mean(pictures.ssim(*p, np.ones_like(lips[0])) for p in pairs)
             row["face_db"] = _mean(pictures.psnr(*f) for f in faces)
-            row["face_ssim"] = _mean(pictures.ssim(*f) for f in faces)
+            likeness = [pictures.ssim(*f) for f in faces]
+            row["face_ssim"], row["kept"] = _mean(likeness), _kept(likeness)
         table[name] = row
     true = table.pop(TRUE)
     for row in table.values():
@@ -146,6 +149,12 @@ def figures(drawn: Sequence[Drawn]) -> dict[str, dict[str, float]]:
 def _mean(values: Iterable[float]) -> float:
     known = [v for v in values if not np.isnan(v)]
     return float(np.mean(known)) if known else float("nan")
+
+
+def _kept(likeness: Sequence[float]) -> float:
+    """Mean of the last fifth over that of the first, of pictures in their order."""
+    part = max(1, round(_ENDS * len(likeness)))
+    return _mean(likeness[-part:]) / _mean(likeness[:part])
 
 
 def _flicker(drawn: Sequence[Drawn], name: str) -> tuple[float, float]:

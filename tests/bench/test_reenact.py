@@ -189,6 +189,8 @@ def test_figures_of_drawn_pictures(sitter):
     assert found[measure.GUIDE]["sharp"] < found["1 step"]["sharp"] < 1
     assert found["1 step"]["mouth_ssim"] > found[measure.GUIDE]["mouth_ssim"]
     assert measure.TRUE not in found
+    likeness = [pictures.ssim(d.faces["1 step"], d.faces["true"], d.face) for d in drawn]
+    assert found["1 step"]["kept"] == pytest.approx(likeness[-1] / likeness[0])
     # The first two pictures alone show a still head.
     true, made = (pictures.change(*(d.windows[n] for d in drawn[:2])) for n in ("true", "1 step"))
     assert found["1 step"]["still_flicker"] == pytest.approx(made / true, rel=1e-6)
