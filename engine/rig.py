@@ -33,6 +33,8 @@ _RIDGE = 1e-3
 _MAX_SOURCE_SCALE = 1.5
 _LID_FALL, _LID_RISE = 0.97, 0.12
 """How far a blink moves the upper and the lower lid, in openings; together they just overlap."""
+_EYES_END = 0.6
+"""Where what lids and brows move ends, on the way from the lower lids (0) to the upper lip (1)."""
 _PRESS = 0.012
 """How far the lips may press into each other, in face widths."""
 
@@ -161,6 +163,9 @@ def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
         _spread(base.points[keep, :2], modes[:, keep], base.nodes, reach_px)
         for keep in (_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS))
     ]
+    near_eyes = _near_eyes(base.points, base.nodes)
+    for field in spread:
+        field[..., len(face.opening) :, :] *= near_eyes[..., None, None]
     return base.rig(spread, modes, face.opening)
 
 
@@ -293,6 +298,15 @@ def _head_weight(matte: U8, points: F64, face_px: float, nodes: F64) -> F64:
     margin = 0.5 * nodes[0, 0, 0] + 0.16 * face_px
     frame = np.minimum(nodes, nodes[-1, -1, 0] - nodes).min(-1)
     return np.asarray(weight * _smoothstep(frame / margin))
+
+
+def _near_eyes(points: F64, nodes: F64) -> F64:
+    """1 around eyes and brows, 0 from the nose's tip down: a blink must not reach the mouth."""
+    down = points[topo.CHIN, :2] - points[topo.FOREHEAD, :2]
+    down = down / np.linalg.norm(down)
+    lids = (points[np.concatenate(topo.LOWER_LIDS), :2] @ down).max()
+    lips = (points[topo.UPPER_LIP, :2] @ down).min()
+    return 1 - _smoothstep((nodes @ down - lids) / (_EYES_END * max(lips - lids, 1.0)))
 
 
 def _pivot(points: F64) -> F64:
