@@ -30,7 +30,9 @@ STEP_PX = 4
 POSE_DRIVERS = 4
 _REACH = 0.42
 _RIDGE = 1e-3
-_MAX_SOURCE_SCALE = 1.5
+_SOURCE_SCALE = 1.5
+"""Size of the portrait that is sampled, over the picture's: bilinear sampling softens, less so
+where its pixels lie closer."""
 _LID_FALL, _LID_RISE = 0.97, 0.12
 """How far a blink moves the upper and the lower lid, in openings; together they just overlap."""
 _EYES_END = 0.6
@@ -138,7 +140,6 @@ def ground(picture: U8, matte: U8, landmarks: F64, size_px: int, shut: bool = Tr
         shut: take the lips for shut: landmarks on a shut mouth's rims stand a little apart.
     """
     native = picture.shape[0]
-    scale = float(np.clip(native / size_px, 1.0, _MAX_SOURCE_SCALE))
     points = landmarks.astype(np.float64) * (size_px / native)
     if shut:
         rims = topo.UPPER_INNER_LIP, topo.LOWER_INNER_LIP
@@ -150,8 +151,10 @@ def ground(picture: U8, matte: U8, landmarks: F64, size_px: int, shut: bool = Tr
     depth = _depth(points, face_px, nodes)
     head = _pose_drivers(np.concatenate([nodes, depth[..., None]], axis=-1) - pivot, weight)
     at_points = _pose_drivers(points - pivot, np.ones(len(points)))
-    source = _resize(picture, round(size_px * scale))
-    return Ground(source, scale, size_px, face_px, points, nodes, head, at_points)
+    source = _resize(picture, round(size_px * _SOURCE_SCALE))
+    return Ground(
+        source, source.shape[0] / size_px, size_px, face_px, points, nodes, head, at_points
+    )
 
 
 def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
