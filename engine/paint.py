@@ -1,6 +1,8 @@
 """Paints the mouth by few-step diffusion over the warped portrait with its plates."""
 
+from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -26,21 +28,30 @@ class NetworkPainter:
 
     Args:
         rig: the avatar.
-        steps: of denoising, 1 to 4.
+        steps: of denoising, at least 1.
         backend: where the network runs.
         threads: CPU threads for one inference.
+        folder: of the network's files; the shipped ones by default.
     """
 
-    def __init__(self, rig: Rig, steps: int, backend: str, threads: int = 1) -> None:
+    def __init__(
+        self,
+        rig: Rig,
+        steps: int,
+        backend: str,
+        threads: int = 1,
+        folder: Path = weights.FOLDER,
+    ) -> None:
         self._rig, self._steps = rig, steps
         self._plates = MouthPainter(rig)
-        path = weights.path(weights.PAINTER)
-        self._network = backends.load(backend, path, threads, "fastest")
+        self._network = backends.load(backend, folder / weights.PAINTER, threads, "fastest")
         unit = rig.face_px / window.FACE_PX
         native = _NATIVE[0] <= unit <= _NATIVE[1]
         wide, high = (min(side if native else round(side * unit), rig.size_px) for side in _SEEN_PX)
         self._size = wide, high
-        self._features, self._code = _sat(rig, self._size, backend)
+        self._gains, self._features, self._code = _sat(
+            rig, self._size, backend, folder / weights.PORTRAIT
+        )
         self._noise = window.noise()[None]
         self._frame = window.frame()
 
@@ -53,10 +64,12 @@ class NetworkPainter:
         corner = _corner(self._rig, guided.landmarks, self._size)
         if corner is None:
             return plates, state
-        guide = _guide(self._rig, guided, corner, self._size, plates)
-        seen = _seen(guide)
+        lit = [_lit(patch, self._gains) for patch in plates]
+        guide = _guide(self._rig, guided, corner, self._size, lit)
+        seen = _seen(guide, self._gains)
         region = window.region(guided.landmarks, corner, self._size, self._rig.face_px)
-        done = _finished(guide, self._denoised(seen, region, guided) - seen)
+        residual = (self._denoised(seen, region, guided) - seen) / self._gains
+        done = _finished(_unclipped(guide, region, self._gains), residual)
         opaque = np.full(done.shape[:2], 255, np.uint8)
         return [Patch(corner[0], corner[1], done, opaque)], state
 
@@ -95,14 +108,16 @@ def _corner(rig: Rig, landmarks: F32, size: tuple[int, int]) -> tuple[int, int] 
 
 
 @lru_cache(maxsize=16)
-def _sat(rig: Rig, size: tuple[int, int], backend: str) -> tuple[F32, F32]:
-    """What the network keeps of a portrait, once for an avatar: features and code."""
+def _sat(rig: Rig, size: tuple[int, int], backend: str, path: Path) -> tuple[F32, F32, F32]:
+    """What is known of a portrait, once for an avatar: (1, 3, 1, 1) gains, features and code."""
     x, y = _corner(rig, rig.landmarks, size) or (0, 0)
     whole = cv2.resize(rig.source, (rig.size_px, rig.size_px), interpolation=cv2.INTER_AREA)
     wide, high = size
-    portrait = _seen(np.asarray(whole[y : y + high, x : x + wide], np.uint8))
-    found = backends.load(backend, weights.path(weights.PORTRAIT)).run({"portrait": portrait})
-    return found["features"], found["code"]
+    picture = np.asarray(whole[y : y + high, x : x + wide], np.uint8)
+    plain = _fitted(picture).transpose(2, 0, 1)[None] / np.float32(255)
+    gains = window.tone(plain)[..., None, None]
+    found = backends.load(backend, path).run({"portrait": _seen(picture, gains)})
+    return gains, found["features"], found["code"]
 
 
 def _guide(
@@ -131,12 +146,25 @@ def _fitted(values: F32 | U8) -> F32:
     return np.asarray(cv2.resize(values, _SEEN_PX, interpolation=way), np.float32)
 
 
-def _seen(picture: U8) -> F32:
-    """(height, width, 3) uint8 -> (1, 3, 96, 112) float32 in [-1, 1]."""
-    return np.ascontiguousarray(_fitted(picture).transpose(2, 0, 1)[None]) / np.float32(127.5) - 1
+def _seen(picture: U8, gains: F32) -> F32:
+    """(height, width, 3) uint8 -> (1, 3, 96, 112) float32 in [-1, 1], colours times the gains."""
+    seen = np.ascontiguousarray(_fitted(picture).transpose(2, 0, 1)[None])
+    return np.asarray(np.minimum(seen * (gains / np.float32(127.5)) - 1, 1), np.float32)
 
 
-def _finished(guide: U8, residual: F32) -> U8:
+def _lit(patch: Patch, gains: F32) -> Patch:
+    """Plates in the portrait's light: the network sees them as they are."""
+    rgb = np.minimum(patch.rgb / gains[0, :, 0, 0], 255).astype(np.uint8)
+    return replace(patch, rgb=rgb)
+
+
+def _unclipped(guide: U8, region: F32, gains: F32) -> F32:
+    """The guide as the network saw it where it may paint: its gains clip what is too bright."""
+    seen = np.minimum(guide, np.float32(255) / gains[0, :, 0, 0])
+    return np.where(region[..., None] > 0, seen, guide)
+
+
+def _finished(guide: F32, residual: F32) -> U8:
     """The guide in its own pixels plus a residual (1, 3, 96, 112): what is not painted stays."""
     change = residual[0].transpose(1, 2, 0) * np.float32(127.5)
     size = guide.shape[1], guide.shape[0]

@@ -19,6 +19,12 @@ _RIM_PX, _SOFT_PX = 3.0, 3.0
 """How far around the lips the network may paint, and over what it fades, at `FACE_PX`."""
 _FADE_PX = 6
 """Width of the window's border over which painting fades, so that no edge of it shows."""
+_HUE = np.array([1.234, 0.931, 0.729], np.float32)
+"""Mean colour of the portraits' windows over their brightness, of footage and synthetic heads."""
+_LIKE = 0.75
+"""How far a portrait's hue is taken for its light's: of the hue of people's teeth, seven tenths go
+with the window's; the rest is skin's own."""
+_BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
 _LIPS = np.unique(np.concatenate([topo.UPPER_LIP, topo.LOWER_LIP, topo.OUTER_MOUTH_CORNERS]))
 _SUBPIXEL_BITS = 4
 
@@ -45,6 +51,22 @@ def noise() -> F32:
     Fresh noise would flicker, and to see through any noise costs a network what it could paint.
     """
     return np.random.default_rng(0).standard_normal((3, HIGH_PX, WIDE_PX), np.float32)
+
+
+def tone(portraits: F32) -> F32:
+    """Gains that take the hue of a portrait's light from its window, its brightness unchanged.
+
+    The network sees and paints in such colours, so that it need not guess the light.
+
+    Args:
+        portraits: (B, 3, H, W) from 0 to 1.
+
+    Returns:
+        (B, 3) float32, what its pictures, from 0 to 1, are multiplied by.
+    """
+    mean = portraits.mean((2, 3)) + np.float32(1e-3)
+    gains = (_HUE * (mean @ _BRIGHTNESS)[:, None] / mean) ** _LIKE
+    return np.asarray(gains * (mean @ _BRIGHTNESS / (mean * gains @ _BRIGHTNESS))[:, None])
 
 
 def region(

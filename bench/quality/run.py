@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--picture", type=Path, metavar="FILE.png", help="draw openings over spectrograms")
     add("--render", type=Path, metavar="SHEET.png", help="measure the pictures too; draw a sheet")
     add("--render-steps", type=int, nargs="+", default=[1, 2, 4], metavar="N", help="(1 2 4)")
+    add("--teacher", type=Path, metavar="FOLDER", help="a second render network, in 16 steps")
     add(
         "--render-seconds",
         type=float,
@@ -147,7 +148,9 @@ def _pictures(
     drawn: dict[str, list[measure.Drawn]] = {}
     for talk in tqdm(talks, unit="clip", disable=None, desc="pictures"):
         video = video_of(talk, args.folder)
-        drawn[talk.name] = measure.draw(talk, video, ways, args.render_seconds, config)
+        drawn[talk.name] = measure.draw(
+            talk, video, ways, args.render_seconds, config, args.teacher
+        )
         for way, row in measure.figures(drawn[talk.name]).items():
             tables.picture(talk.name, way, row)
     measure.sheet(args.render, drawn)

@@ -29,6 +29,7 @@ U8 = npt.NDArray[np.uint8]
 
 COPY, WARP, GUIDE, TRUE = "copy", "warp", "guide", "true"
 """The portrait as it is; moved by geometry; with the plates of teeth and tongue; the truth."""
+TEACHER_STEPS = 16
 _WINDOW_PX = 128
 """Side of the square around the mouth that figures are taken in."""
 _STILLEST = 0.2
@@ -61,9 +62,22 @@ class Drawn:
 
 
 def draw(
-    talk: Talk, video: Path, steps: Sequence[int], seconds: float, config: EngineConfig
+    talk: Talk,
+    video: Path,
+    steps: Sequence[int],
+    seconds: float,
+    config: EngineConfig,
+    teacher: Path | None = None,
 ) -> list[Drawn]:
     """Draws the beginning of a clip from its one best portrait, led by its own landmarks.
+
+    Args:
+        talk: the clip's labels and sound.
+        video: its pictures.
+        steps: in how many the render network paints.
+        seconds: to draw.
+        config: of the engine.
+        teacher: folder of another render network's files, drawn in `TEACHER_STEPS`.
 
     Raises:
         MediaError: the video has no picture at the times of its labels.
@@ -83,6 +97,10 @@ def draw(
     painters: dict[str, Painter] = {
         f"{n} step{'s' * (n > 1)}": NetworkPainter(sitter.rig, n, config.backend) for n in steps
     }
+    if teacher is not None:
+        painters["teacher"] = NetworkPainter(
+            sitter.rig, TEACHER_STEPS, config.backend, folder=teacher
+        )
     states = {name: painter.start() for name, painter in painters.items()}
     heard = hear(talk.pcm, config)
     drawn = []

@@ -28,10 +28,10 @@ class PainterConfig:
         dropout: in the residual blocks, in training.
     """
 
-    channels: tuple[int, ...] = (48, 96, 160)
-    blocks: int = 2
-    code: int = 192
-    dropout: float = 0.1
+    channels: tuple[int, ...] = (48, 64, 96)
+    blocks: int = 1
+    code: int = 128
+    dropout: float = 0.0
 
     @staticmethod
     def of(settings: dict[str, Any]) -> "PainterConfig":
@@ -46,7 +46,7 @@ class PainterConfig:
 PRESETS = {
     "tiny": PainterConfig((16, 24, 32), 1, 48),
     "lite": PainterConfig(),
-    "base": PainterConfig((96, 192, 288), 2, 320),
+    "base": PainterConfig((96, 192, 288), 2, 320, 0.1),
 }
 
 
@@ -158,7 +158,8 @@ class Painter(nn.Module):
         self.told = nn.Sequential(
             nn.Linear(window.CONDITIONS, code), nn.SiLU(), nn.Linear(code, code)
         )
-        self.stem = nn.Conv2d((3 + 3 + 1) * UNSHUFFLE**2, first, 3, padding=1)
+        self.stem = nn.Conv2d((3 + 1) * UNSHUFFLE**2, first, 3, padding=1)
+        self.noisy = nn.Conv2d(3 * UNSHUFFLE**2, first, 1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
         kept = []
@@ -202,8 +203,9 @@ class Painter(nn.Module):
             sitting: of the portrait.
         """
         code = F.silu(self.time(_waves(t)) + self.told(told) + sitting.code)
-        seen = torch.cat([noisy, guide, region], 1)
+        seen = torch.cat([guide, region], 1)
         x = self.stem(F.pixel_unshuffle(seen, UNSHUFFLE)) + sitting.features
+        x = x + self.noisy(F.pixel_unshuffle(noisy, UNSHUFFLE))
         kept = []
         for level, blocks in enumerate(self.down):
             for block in blocks:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 PAINTER, PORTRAIT = "painter.onnx", "painter_portrait.onnx"
 """The render network, and its part that reads the portrait."""
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 
 def path(name: str) -> Path:
@@ -13,10 +13,8 @@ def path(name: str) -> Path:
     Raises:
         FileNotFoundError: no such weights are shipped.
     """
-    found = _FOLDER / name
-    if not found.is_file() or found.parent != _FOLDER:
-        shipped = sorted(
-            p.name for p in _FOLDER.iterdir() if p.suffix in {".onnx", ".npz", ".json"}
-        )
+    found = FOLDER / name
+    if not found.is_file() or found.parent != FOLDER:
+        shipped = sorted(p.name for p in FOLDER.iterdir() if p.suffix in {".onnx", ".npz", ".json"})
         raise FileNotFoundError(f"weights {name!r} are not shipped, expected one of {shipped}")
     return found

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from models import diffusion, weights, window  # noqa: E402
 from models.nets.painter import PRESETS, Painter  # noqa: E402
 from models.train import runs  # noqa: E402
-from models.train.render import critic, export, fit, losses, score  # noqa: E402
+from models.train.render import critic, export, fit, latent, losses, score  # noqa: E402
 from models.train.render.batches import Batch, Batches, Variety, mirrored  # noqa: E402
 from models.train.render.samples import INDEX, ROOM_PX, Samples, read  # noqa: E402
 
@@ -131,6 +131,29 @@ def test_batches_are_varied_alike_and_repeat_by_seed(root):
     assert apart[one.region == 0].max() < 1e-5 and apart[one.region == 1].min() > 0
     with pytest.raises(ValueError, match="name none of the kinds"):
         Batches(people, {"heads": 1.0}, None, 0)
+
+
+def test_batches_show_every_portrait_in_the_same_light(root):
+    people = read(root, wanted={"clips_0"})
+    batches = Batches(people, {"clips": 1.0}, None, 0)
+    before = batches.draw(2)
+    tinted = (people.samples.portrait * np.array([1.0, 0.9, 0.6])).astype(np.uint8)
+    warmer = replace(people, samples=replace(people.samples, portrait=tinted))
+    after = Batches(warmer, {"clips": 1.0}, None, 0).draw(2)
+
+    def blue(x):
+        mean = x.mean((0, 2, 3)) + 1
+        return mean[2] / mean.mean()
+
+    assert blue(after.portrait) > 0.85 * blue(before.portrait)
+    assert blue(after.guide) > blue(before.guide)  # the gains are the portrait's
+
+
+def test_a_latent_of_more_channels_loses_less(root):
+    people, judges = (read(root, wanted={f"clips_{i}"}) for i in range(2))
+    small, large = (latent.bound(people, judges, channels, 40, 4) for channels in (1, 24))
+    assert large.best_db > small.best_db + 1
+    assert small.decode_ms > 0 and 0 < small.sharpness < 1.5
 
 
 def test_training_learns_goes_on_and_keeps_its_best(root, tmp_path):

@@ -55,3 +55,20 @@ def test_pose_and_blink_have_their_places():
     told = window.conditions(pose, (0.25, 0.75), None)
     np.testing.assert_array_equal(told[: window.POSE], np.arange(8))
     np.testing.assert_array_equal(told[window.POSE : window.POSE + 2], [0.25, 0.75])
+
+
+def test_tone_takes_most_of_a_lights_hue_and_keeps_the_brightness() -> None:
+    plain = np.random.default_rng(0).uniform(0.2, 0.6, (2, 3, 4, 5)).astype(np.float32)
+    light = np.array([1.3, 1.0, 0.6], np.float32).reshape(1, 3, 1, 1)
+    under, lit = (x * window.tone(x)[..., None, None] for x in (plain, plain * light))
+    grey = np.array([0.299, 0.587, 0.114])
+    for before, after in ((plain, under), (plain * light, lit)):
+        np.testing.assert_allclose(before.mean((2, 3)) @ grey, after.mean((2, 3)) @ grey, rtol=1e-3)
+    hues = [x.mean((2, 3)) / (x.mean((2, 3)) @ grey)[:, None] for x in (under, lit)]
+    left = np.log(hues[1] / hues[0])
+    shift = np.log(light[..., 0, 0] / (grey @ light[0, :, 0, 0]))
+    assert (np.abs(left).max(1) < 0.4 * np.abs(shift).max()).all()
+
+
+def test_tone_of_a_black_window_is_finite() -> None:
+    assert np.isfinite(window.tone(np.zeros((1, 3, 8, 8), np.float32))).all()

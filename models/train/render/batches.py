@@ -46,12 +46,12 @@ class Variety:
     teeth: float = 0.2
     blurred: float = 0.15
     deaf: float = 0.4
-    shut: float = 0.15
+    shut: float = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Windows as the network takes them, see `models.nets.painter`."""
+    """Windows as the network takes them, see `models.nets.painter`: `window.tone` is in them."""
 
     portrait: Tensor
     guide: Tensor
@@ -112,8 +112,9 @@ class Batches:
         else:
             stack, told = self._vary(stack, self._lent(told, rows), v)
         portrait, warp, truth, plates, cover, region = stack.split([3, 3, 3, 3, 1, 1], 1)
-        guide = warp + cover * (plates - warp)
-        portrait, guide, truth = (2 * p - 1 for p in (portrait, guide, truth))
+        gains = torch.from_numpy(window.tone(portrait.numpy()))[..., None, None]
+        guide = warp + cover * ((plates / gains).clamp(0, 1) - warp)
+        portrait, guide, truth = (2 * (p * gains).clamp(0, 1) - 1 for p in (portrait, guide, truth))
         return Batch(portrait, guide, truth, region * torch.from_numpy(window.frame()), told)
 
     def _lent(self, told: Tensor, rows: npt.NDArray[np.integer]) -> Tensor:

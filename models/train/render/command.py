@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from models.train.render import export, fit, quantize, score
+from models.train.render import export, fit, latent, quantize, score
 from models.train.render.samples import read
 
 
@@ -43,6 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("out", type=Path, help="folder for painter.onnx and painter_portrait.onnx")
     p.add_argument("--last", action="store_true", help="the last weights, not the best")
     p.add_argument("--samples", type=Path, help="make an int8 file too, its ranges from these")
+    p = verbs.add_parser("latent", help="what a latent would allow, against unshuffled pixels")
+    p.add_argument("samples", type=Path, help="folder that `visavis train windows` wrote")
+    p.add_argument("--channels", type=int, nargs="+", default=[4, 8, 16], help="of the latent")
+    p.add_argument("--steps", type=int, default=600, help="optimiser steps of each")
+    p.add_argument("--threads", type=int, default=2, help="CPU threads")
     return parser
 
 
@@ -77,6 +82,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                 found = asdict(score.people(net, judges, steps))
                 figures = "  ".join(f"{k} {v:6.2f}" for k, v in found.items())
                 sys.stdout.write(f"{name:12} {steps} steps  {figures}\n")
+    elif args.verb == "latent":
+        people = read(args.samples, but=set(fit.HELD_OUT))
+        judges = read(args.samples, wanted=set(fit.HELD_OUT))
+        for channels in args.channels:
+            found = asdict(latent.bound(people, judges, channels, args.steps))
+            sys.stdout.write("  ".join(f"{k} {v:6.2f}" for k, v in found.items()) + "\n")
     elif args.verb == "export":
         export.export(fit.load(args.run, best=not args.last), args.out)
         if args.samples:

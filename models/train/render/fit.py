@@ -57,7 +57,7 @@ class TrainConfig:
     steps: int = 6000
     batch: int = 16
     shares: tuple[tuple[str, float], ...] = (("stills", 0.3), ("clips", 0.35), ("heads", 0.35))
-    certain: float = 0.3
+    certain: float = 0.5
     steadiest: float = 4.0
     lr: float = 4e-4
     weight_decay: float = 0.02
