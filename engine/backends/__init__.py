@@ -40,6 +40,7 @@ class Network(Protocol):
 _BACKENDS = {
     "onnxruntime": ("engine.backends.onnxruntime", "OnnxRuntimeNetwork", "onnxruntime"),
     "openvino": ("engine.backends.openvino", "OpenVinoNetwork", None),
+    "torch": ("engine.backends.torch", "TorchNetwork", "torch"),
 }
 
 

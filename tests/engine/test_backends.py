@@ -1,6 +1,7 @@
 import importlib
 import logging
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,10 @@ from engine.errors import BackendError
 from models import weights
 
 LIPS = weights.path("lips.onnx")
+OTHERS = [
+    pytest.param(name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"no {name}"))
+    for name in ("onnxruntime", "torch")
+]
 
 
 def feeds(network: backends.Network) -> backends.Arrays:
@@ -20,7 +25,9 @@ def feeds(network: backends.Network) -> backends.Arrays:
 
 
 def test_an_unknown_backend_is_named_with_the_known_ones() -> None:
-    with pytest.raises(BackendError, match=r"'tpu' is unknown, .*'onnxruntime', 'openvino'"):
+    with pytest.raises(
+        BackendError, match=r"'tpu' is unknown, .*'onnxruntime', 'openvino', 'torch'"
+    ):
         backends.load("tpu", LIPS)
 
 
@@ -71,12 +78,10 @@ def test_an_unknown_precision_is_named() -> None:
         backends.load("openvino", LIPS, precision="int3")
 
 
-@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("name", ["openvino", *OTHERS])
 def test_int8_still_agrees_and_is_taken_where_it_is_the_fastest(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if name == "onnxruntime":
-        pytest.importorskip(name, reason="the onnxruntime extra is not installed")
     painter, whole = weights.path("painter.onnx"), weights.path("painter_int8.onnx")
     exact, small = (backends.load(name, path) for path in (painter, whole))
     given = {key: 0.3 * value for key, value in feeds(exact).items()}
@@ -94,20 +99,23 @@ def test_int8_still_agrees_and_is_taken_where_it_is_the_fastest(
     assert fast.run(given)["picture"].dtype == np.float32
 
 
-@pytest.mark.parametrize("name", ["painter.onnx", "painter_portrait.onnx"])
-def test_the_render_network_is_the_same_on_onnxruntime(name: str) -> None:
-    pytest.importorskip("onnxruntime", reason="the onnxruntime extra is not installed")
-    one, other = (backends.load(n, weights.path(name)) for n in ("openvino", "onnxruntime"))
-    given = {key: 0.3 * value for key, value in feeds(one).items()}
-    for key, value in one.run(given).items():
-        np.testing.assert_allclose(value, other.run(given)[key], atol=2e-3)
-
-
-def test_onnxruntime_agrees_with_openvino() -> None:
-    pytest.importorskip("onnxruntime", reason="the onnxruntime extra is not installed")
-    network, other = (backends.load(n, LIPS) for n in ("openvino", "onnxruntime"))
-    assert network.inputs == other.inputs
-    given = feeds(network)
-    a, b = network.run(given), other.run(given)
-    for name in a:
-        np.testing.assert_allclose(a[name], b[name], atol=1e-4)
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize(
+    ("file", "size", "apart"),
+    [
+        ("lips.onnx", 1.0, 1e-4),
+        ("motion.onnx", 1.0, 1e-4),
+        ("painter.onnx", 0.3, 2e-3),
+        ("painter_portrait.onnx", 0.3, 2e-3),
+    ],
+)
+def test_other_backends_agree_with_openvino(
+    other: str, file: str, size: float, apart: float
+) -> None:
+    usual, network = (backends.load(n, weights.path(file)) for n in ("openvino", other))
+    assert network.inputs == usual.inputs
+    given = {key: size * value for key, value in feeds(usual).items()}
+    found = network.run(given)
+    assert sorted(found) == sorted(usual.outputs)
+    for key, value in usual.run(given).items():
+        np.testing.assert_allclose(value, found[key], atol=apart)
