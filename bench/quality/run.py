@@ -107,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
             raise MediaError(f"{path} is no name for the picture, expected one ending in .png")
     if args.render_seconds <= 0:
         raise ConfigError(f"--render-seconds is {args.render_seconds:g}, expected more than 0")
+    if args.teacher is not None and args.render is None:
+        raise ConfigError(f"--teacher is {args.teacher}, expected --render SHEET.png beside it")
     config = EngineConfig(lookahead_ms=args.lookahead_ms, backend=args.backend)
     ways = [_painted(config, steps) for steps in args.render_steps]
     setting = Setting(config, args.against, args.seeds, _sync_expert())

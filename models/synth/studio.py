@@ -3,7 +3,7 @@
 import math
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import bpy
 import numpy as np
@@ -29,6 +29,19 @@ SHIRT_FROM, SHIRT_TO = -3.6, 0.9
 PREVIEW_PX = 64
 FLESH = (0.22, 0.05, 0.045, 1.0)
 """The mouth's inner walls, linear."""
+GREY = 0.5
+FADE_M = 0.015
+"""Depth behind the lips over which a mouth's own light falls to a third."""
+
+
+class Glow(NamedTuple):
+    """Sockets of a material that glows: the depth of the lips, and how much light is added there.
+
+    Light is a radiance over the colour it falls on, so that 1 glows as white paper would.
+    """
+
+    begin: Any
+    strength: Any
 
 
 class Studio:
@@ -41,6 +54,7 @@ class Studio:
         self.kit, self.head, self.lens = kit, head, lens
         self.traits = head.traits
         self._made: dict[str, Any] = {}
+        self._glows: list[Glow] = []
         scene.clear()
         self._person = _as_person(self.traits)
         self._skin(posed)
@@ -63,7 +77,9 @@ class Studio:
         _cheap(material, self.traits.skin.roughness)
         _node(material, "HUE_SAT").inputs["Hue"].default_value = self.traits.skin.hue
         made = self._add("skin", posed, self.kit.steps.fine, material)
-        made.data.materials.append(_flesh())
+        flesh = _flesh()
+        self._glows.append(_glow(flesh))
+        made.data.materials.append(flesh)
         made.data.polygons.foreach_set("material_index", self.kit.cavity.astype(np.int32))
 
     def _mouth(self, posed: Posed) -> None:
@@ -79,6 +95,7 @@ class Studio:
         self._add("tongue", posed, self.head.tongue.fine, flesh)
         for material in (pink, enamel, flesh):
             _cheap(material)
+            self._glows.append(_glow(material))
 
     def _eyes(self, posed: Posed) -> None:
         flat = self.head.parts["eyes"].surface
@@ -150,6 +167,9 @@ class Studio:
             made.data.update()
             made.update_tag()
         _settings(self.lens.px, samples, threads, self.traits, denoise=True)
+        lips = float(posed.points["skin"][self.kit.upper_rim, 1].mean()) + self.lens.distance_m
+        for glow in self._glows:
+            glow.begin.default_value = lips
         bpy.context.scene.view_settings.exposure = exposure
         bpy.ops.render.render()
         return _result()
@@ -157,9 +177,22 @@ class Studio:
     def expose(self, face: tuple[int, int, int, int], threads: int) -> float:
         """The exposure in stops that gives the face its brightness in a coarse picture.
 
+        The mouth's inside gets its light by what a grey face would need: too few bounces, and no
+        way through teeth and flesh, would leave it black where people's is a third of the skin's.
+
         `face` is left, top, right, bottom in shares of 1000 of the picture.
         """
         _settings(PREVIEW_PX, 4, threads, self.traits, denoise=False)
+        layer = bpy.context.view_layer
+        layer.material_override = _grey_matter()
+        grey = 2.0 ** -self._exposure(face)
+        layer.material_override = None
+        falling = self.traits.stage.brightness**2.2 / GREY * grey
+        for glow in self._glows:
+            glow.strength.default_value = self.traits.mouth_light * falling
+        return self._exposure(face)
+
+    def _exposure(self, face: tuple[int, int, int, int]) -> float:
         bpy.ops.render.render()
         left, top, right, bottom = (side * PREVIEW_PX // 1000 for side in face)
         low, high = -8.0, 8.0
@@ -228,6 +261,31 @@ def _cheap(material: Any, roughness: float | None = None) -> None:
             _shrink(node.image)
     shader.inputs["Subsurface Weight"].default_value = 0.0
     shader.inputs["Coat Weight"].default_value = 0.0
+
+
+def _glow(material: Any) -> Glow:
+    """Lets a part of the mouth glow in its own colour, less the deeper it lies."""
+    shader = _node(material, "BSDF_PRINCIPLED")
+    g = Graph(material.node_tree, keep=True)
+    links = shader.inputs["Base Color"].links
+    colour = links[0].from_socket if links else shader.inputs["Base Color"].default_value
+    depth = g.node("ShaderNodeCameraData").outputs["View Z Depth"]
+    begin, strength = (g.node("ShaderNodeValue").outputs[0] for _ in range(2))
+    behind = g.math("DIVIDE", g.math("SUBTRACT", begin, depth), FADE_M)
+    light = g.math("MULTIPLY", strength, g.math("EXPONENT", behind))
+    g.give(shader, {"Emission Color": colour, "Emission Strength": light})
+    # It lights nothing else, so that no ray need look for it.
+    material.cycles.emission_sampling = "NONE"
+    return Glow(begin, strength)
+
+
+def _grey_matter() -> Any:
+    made = bpy.data.materials.new("grey")
+    made.use_nodes = True
+    g = Graph(made.node_tree)
+    shader = g.node("ShaderNodeBsdfDiffuse", {"Color": (GREY, GREY, GREY, 1.0)})
+    g.surface(shader.outputs[0])
+    return made
 
 
 def _shrink(image: Any) -> None:

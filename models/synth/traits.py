@@ -90,6 +90,8 @@ class Traits:
         teeth_drop: how far below the line where the lips meet the upper teeth end, decimetres.
         teeth_rise: how far over the lower lip's rim the lower teeth rise at most, decimetres.
         collar_m: height of the collar's middle over the neck's root.
+        mouth_light: light that teeth and flesh right behind the lips get besides, as a share of
+            what falls on the face.
     """
 
     seed: int
@@ -112,6 +114,7 @@ class Traits:
     shirt: Colour
     collar_m: float
     stage: Stage
+    mouth_light: float
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,7 @@ def person(seed: int) -> Traits:
         shirt=_colour(rng, 0.02, 0.6),
         collar_m=float(rng.uniform(-0.012, 0.004)),
         stage=_stage(rng),
+        mouth_light=float(rng.uniform(0.15, 0.6)),
     )
 
 

@@ -317,6 +317,7 @@ def test_a_clip_shorter_than_a_second(filmed, heard, spoken, capsys):
         ([], ["--seeds", "0"], "--seeds is 0, expected 1 to 100"),
         ([], ["--render", "q.jpg"], "q.jpg is no name for the picture, expected one ending"),
         ([], ["--render-seconds", "0"], "--render-seconds is 0, expected more than 0"),
+        ([], ["--teacher", "folder"], "--teacher is folder, expected --render SHEET.png beside it"),
         ([], ["--render-steps", "1", "0"], "--render-steps is 0, expected 1 to 4"),
         ([], ["--render-steps", "5"], "steps is 5, expected 0 to 4"),
     ],

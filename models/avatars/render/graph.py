@@ -9,8 +9,9 @@ Value = Any
 class Graph:
     """Builds one node tree: each call adds a node, links what is linkable and sets the rest."""
 
-    def __init__(self, tree: Any) -> None:
-        tree.nodes.clear()
+    def __init__(self, tree: Any, keep: bool = False) -> None:
+        if not keep:
+            tree.nodes.clear()
         self.tree = tree
 
     def node(self, kind: str, inputs: dict[str | int, Value] | None = None, **fields: Any) -> Any:
@@ -18,13 +19,17 @@ class Graph:
         made = self.tree.nodes.new(kind)
         for name, value in fields.items():
             setattr(made, name, value)
-        for key, value in (inputs or {}).items():
-            socket = made.inputs[key]
+        self.give(made, inputs or {})
+        return made
+
+    def give(self, node: Any, inputs: dict[str | int, Value]) -> None:
+        """Links or sets inputs of a node."""
+        for key, value in inputs.items():
+            socket = node.inputs[key]
             if hasattr(value, "is_output"):
                 self.tree.links.new(value, socket)
             else:
                 socket.default_value = value
-        return made
 
     def math(self, operation: str, a: Value, b: Value = 0.0, clamp: bool = False) -> Any:
         """A scalar operation's output."""
