@@ -48,6 +48,9 @@ class TrainConfig:
             (Esser 2021, by the picture's gradients); 0 for none, see `models.train.render.critic`.
         match: weight of the distance of the critic's features, where its verdict weighs 1.
         critic_lr: learning rate of the critic.
+        halvings: how often easy consistency tuning (Geng 2024) halves the way from a prediction's
+            time to the earlier one whose prediction it must agree with; 0 for no such tuning. It
+            begins with the whole way, where the goal is the truth.
         begin: run whose weights to begin with.
         net: sizes.
         variety, weights: of the samples and of the losses.
@@ -68,6 +71,7 @@ class TrainConfig:
     critic: float = 0.0
     match: float = 10.0
     critic_lr: float = 3e-4
+    halvings: int = 0
     begin: str = ""
     net: PainterConfig = field(default_factory=PainterConfig)
     variety: Variety = field(default_factory=Variety)
@@ -78,6 +82,7 @@ PRESETS = {
     "lite": TrainConfig(),
     "base": TrainConfig(steps=60_000, batch=32, net=NETS["base"]),
     "student": TrainConfig(steps=300, lr=2e-4, truth=0.6, certain=0.0),
+    "consistent": TrainConfig(steps=600, lr=2e-4, halvings=4),
     "sharp": TrainConfig(steps=4000, lr=2e-4, leaps=1, critic=0.5),
     "tiny": TrainConfig(steps=200, batch=8, net=NETS["tiny"]),
 }
@@ -117,13 +122,11 @@ def _times(config: TrainConfig, count: int, dice: torch.Generator) -> Tensor:
     return torch.where(sure, torch.ones(()), t)
 
 
-def _noisy(truth: Tensor, t: Tensor, dice: torch.Generator) -> Tensor:
-    """Pictures at times (B,): at 1 the noise that the engine begins with, else any."""
+def _noise(truth: Tensor, t: Tensor, dice: torch.Generator) -> Tensor:
+    """For times (B,): at 1 the noise that the engine begins with, else any."""
     noise = torch.randn(truth.shape, generator=dice)
     begun = torch.from_numpy(window.noise())
-    noise = torch.where((t == 1)[:, None, None, None], begun, noise)
-    mixed: Tensor = diffusion.mix(truth, noise, shares(t))
-    return mixed
+    return torch.where((t == 1)[:, None, None, None], begun, noise)
 
 
 def _steadiness(t: Tensor, most: float) -> Tensor:
@@ -142,6 +145,16 @@ def _taught(teacher: Painter, batch: Batch, noisy: Tensor, t: Tensor, leaps: int
         picture = predict(teacher, batch, x, now, sitting).picture
         x = diffusion.step(x, picture, shares(now), shares(then))
     return diffusion.leap(noisy, x, shares(t), shares(end)).clamp(-1, 1)
+
+
+@torch.no_grad()
+def _agreed(net: Painter, batch: Batch, noise: Tensor, t: Tensor, share: float) -> Tensor:
+    """What the network itself predicts from the same noise, at a share of the time."""
+    if not share:
+        return batch.truth
+    earlier = t * share
+    x = diffusion.mix(batch.truth, noise, shares(earlier))
+    return predict(net, batch, x, earlier, net.sit(batch.portrait)).picture
 
 
 def _net(config: TrainConfig) -> Painter:
@@ -174,7 +187,7 @@ def train(root: Path, folder: Path, config: TrainConfig) -> None:
     for step in course:
         net.train()
         batch = batches.draw(config.batch)
-        loss, found, figures = _loss(net, teacher, batch, config, dice)
+        loss, found, figures = _loss(net, teacher, batch, config, step, dice)
         if rival:
             (asked,) = torch.autograd.grad(loss, found.picture, retain_graph=True)
             wish, more = rival.meet(found.picture, batch)
@@ -220,15 +233,25 @@ class Rival:
 
 
 def _loss(
-    net: Painter, teacher: Painter | None, batch: Batch, config: TrainConfig, dice: torch.Generator
+    net: Painter,
+    teacher: Painter | None,
+    batch: Batch,
+    config: TrainConfig,
+    step: int,
+    dice: torch.Generator,
 ) -> tuple[Tensor, Painted, dict[str, float]]:
     t = _times(config, len(batch.truth), dice)
-    noisy = _noisy(batch.truth, t, dice)
+    noise = _noise(batch.truth, t, dice)
+    noisy: Tensor = diffusion.mix(batch.truth, noise, shares(t))
     with torch.autocast("cpu", torch.bfloat16):
         sitting = net.sit(batch.portrait)
     found = predict(net, batch, noisy, t, sitting)
     w = config.weights
-    each = losses.painted(found.picture, found.mask, batch.truth, batch.region, w)
+    goal = batch.truth
+    if config.halvings:
+        halved = step * (config.halvings + 1) // config.steps
+        goal = _agreed(net, batch, noise, t, 1 - 0.5**halved)
+    each = losses.painted(found.picture, found.mask, goal, batch.region, w)
     if teacher is not None:
         goal = _taught(teacher, batch, noisy, t, config.leaps)
         if config.leaps == 1:
