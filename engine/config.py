@@ -35,7 +35,7 @@ class EngineConfig:
     liveliness: float = 1.0
     style: str = "even"
     backend: str = "openvino"
-    steps: int = 0
+    steps: int = 1
     live: bool = False
 
     def __post_init__(self) -> None:

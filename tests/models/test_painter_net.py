@@ -292,6 +292,17 @@ def test_losses_are_least_for_the_truth_and_count_in_the_region_alone():
     assert (losses.bands(soft, truth, region) > losses.bands(0.9 * truth, truth, region)).all()
 
 
+def test_the_mean_of_networks_lies_between_them():
+    one, other = fresh(), fresh()
+    with torch.no_grad():
+        for p in other.parameters():
+            p.add_(0.5)
+    for own, a in zip(fit.mean([one, other]).parameters(), one.parameters(), strict=True):
+        torch.testing.assert_close(own, a + 0.25)
+    with pytest.raises(ValueError, match="expected all of one size"):
+        fit.mean([one, Painter(replace(PRESETS["tiny"], code=64))])
+
+
 def test_what_is_exported_paints_as_the_network_does(tmp_path):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")

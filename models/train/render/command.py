@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("run", type=Path, help="folder of the run")
     p.add_argument("out", type=Path, help="folder for painter.onnx and painter_portrait.onnx")
     p.add_argument("--last", action="store_true", help="the last weights, not the best")
+    p.add_argument("--mean-with", type=Path, help="average the weights with those of this run")
     p.add_argument("--samples", type=Path, help="make an int8 file too, its ranges from these")
     p = verbs.add_parser("latent", help="what a latent would allow, against unshuffled pixels")
     p.add_argument("samples", type=Path, help="folder that `visavis train windows` wrote")
@@ -89,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             found = asdict(latent.bound(people, judges, channels, args.steps))
             sys.stdout.write("  ".join(f"{k} {v:6.2f}" for k, v in found.items()) + "\n")
     elif args.verb == "export":
-        export.export(fit.load(args.run, best=not args.last), args.out)
+        runs = [run for run in (args.run, args.mean_with) if run]
+        export.export(fit.mean([fit.load(run, best=not args.last) for run in runs]), args.out)
         if args.samples:
             quantize.quantize(args.out, read(args.samples, but=set(fit.HELD_OUT)))

@@ -1,5 +1,6 @@
 """The render network's training: the teacher, and students of half as many steps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -306,4 +307,19 @@ def load(folder: Path, best: bool = True) -> Painter:
         net.load_state_dict(torch.load(path, weights_only=True)["weights"])
     else:
         net.load_state_dict(run.weights())
+    return net.eval()
+
+
+def mean(nets: Sequence[Painter]) -> Painter:
+    """A network of the mean weights of some that grew from the same one (Wortsman 2022).
+
+    Raises:
+        ValueError: they are not of one size.
+    """
+    first, *others = nets
+    if any(net.config != first.config for net in others):
+        raise ValueError(f"networks are {[n.config for n in nets]}, expected all of one size")
+    states = [net.state_dict() for net in nets]
+    net = Painter(first.config).to(memory_format=torch.channels_last)
+    net.load_state_dict({k: torch.stack([s[k] for s in states]).mean(0) for k in states[0]})
     return net.eval()
