@@ -57,17 +57,24 @@ def test_pose_and_blink_have_their_places():
     np.testing.assert_array_equal(told[window.POSE : window.POSE + 2], [0.25, 0.75])
 
 
-def test_tone_takes_most_of_a_lights_hue_and_keeps_the_brightness() -> None:
+@pytest.mark.parametrize(
+    ("light", "over_green", "least", "most"),
+    [([1.0, 1.0, 0.6], 2, 0.65, 0.75), ([1.3, 1.0, 1.0], 0, 0.2, 0.3)],
+    ids=["blue", "red"],
+)
+def test_tone_takes_blue_for_the_lights_and_leaves_most_red_to_skin(
+    light: list[float], over_green: int, least: float, most: float
+) -> None:
     plain = np.random.default_rng(0).uniform(0.2, 0.6, (2, 3, 4, 5)).astype(np.float32)
-    light = np.array([1.3, 1.0, 0.6], np.float32).reshape(1, 3, 1, 1)
-    under, lit = (x * window.tone(x)[..., None, None] for x in (plain, plain * light))
+    tinted = plain * np.array(light, np.float32).reshape(1, 3, 1, 1)
     grey = np.array([0.299, 0.587, 0.114])
-    for before, after in ((plain, under), (plain * light, lit)):
-        np.testing.assert_allclose(before.mean((2, 3)) @ grey, after.mean((2, 3)) @ grey, rtol=1e-3)
-    hues = [x.mean((2, 3)) / (x.mean((2, 3)) @ grey)[:, None] for x in (under, lit)]
-    left = np.log(hues[1] / hues[0])
-    shift = np.log(light[..., 0, 0] / (grey @ light[0, :, 0, 0]))
-    assert (np.abs(left).max(1) < 0.4 * np.abs(shift).max()).all()
+    hues = []
+    for before in (plain, tinted):
+        after = (before * window.tone(before)[..., None, None]).mean((2, 3))
+        np.testing.assert_allclose(before.mean((2, 3)) @ grey, after @ grey, rtol=1e-3)
+        hues.append(np.log(after[:, over_green] / after[:, 1]))
+    taken = 1 - (hues[1] - hues[0]) / np.log(light[over_green])
+    assert ((least < taken) & (taken < most)).all(), taken
 
 
 def test_tone_of_a_black_window_is_finite() -> None:

@@ -27,6 +27,8 @@ _PERSUADED = 300
 """Steps over which a critic gains its weight: at first it knows nothing."""
 STAGES = (8, 4, 2, 1)
 """Steps of the students; the teacher has twice as many as the first."""
+_TOLD = 0.2
+"""Time before which the noise hides so little that a prediction should be the truth."""
 _HALFWAY = 0.25
 """Share of the last student's windows at the second of two steps."""
 
@@ -150,12 +152,16 @@ def _taught(teacher: Painter, batch: Batch, noisy: Tensor, t: Tensor, leaps: int
 
 @torch.no_grad()
 def _agreed(net: Painter, batch: Batch, noise: Tensor, t: Tensor, share: float) -> Tensor:
-    """What the network itself predicts from the same noise, at a share of the time."""
-    if not share:
-        return batch.truth
+    """What the network itself predicts from the same noise, at a share of the time.
+
+    Where that is early the truth is the goal: without it the network agreed with itself alone.
+    """
     earlier = t * share
+    if (earlier < _TOLD).all():
+        return batch.truth
     x = diffusion.mix(batch.truth, noise, shares(earlier))
-    return predict(net, batch, x, earlier, net.sit(batch.portrait)).picture
+    own = predict(net, batch, x, earlier, net.sit(batch.portrait)).picture
+    return torch.where((earlier < _TOLD)[:, None, None, None], batch.truth, own)
 
 
 def _net(config: TrainConfig) -> Painter:
