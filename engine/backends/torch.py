@@ -92,7 +92,7 @@ class TorchNetwork:
         for name, value in settings.items():
             if isinstance(value, TensorProto):
                 settings[name] = self._tensor(value)
-        if node.op_type == "Constant":
+        if node.op_type == "Constant" and "value" in settings:
             constant[node.output[0]] = settings["value"]
             return None
         operator = self._cast if node.op_type == "Cast" else OPERATORS.get(node.op_type)
