@@ -1,4 +1,4 @@
-"""`visavis bench soak`: many calls made and ended, then a long one: memory, threads, drift."""
+"""`visavis bench soak`: calls made and ended, some at once, a long one: memory, threads, drift."""
 
 import argparse
 import asyncio
@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from bench.caller import Caller, calling, heard_delay_ms
 from bench.report import Report
+from engine.config import ServerConfig
 from engine.errors import BackendError, ConfigError
 from engine.media import decode
 
@@ -30,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calls", type=int, default=50, help="calls made and ended (%(default)s)")
     parser.add_argument(
         "--minutes", type=float, default=0.0, help="length of one call after them (%(default)s)"
+    )
+    parser.add_argument(
+        "--together",
+        type=int,
+        default=0,
+        metavar="N",
+        help="calls at once after them (%(default)s)",
     )
     parser.add_argument("--size", type=int, default=512, metavar="PX", help="(%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
@@ -58,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _soak(report: Report, args: argparse.Namespace, speech: npt.NDArray[np.int16]) -> None:
-    async with _server(args.size) as (pid, url):
+    most = max(ServerConfig().max_sessions, args.together)
+    async with _server(args.size, most) as (pid, url):
         report.row("before", **_process(pid))
         for number in range(1, args.calls + 1):
             async with calling(url, speech, keep=False) as caller:
@@ -68,6 +77,11 @@ async def _soak(report: Report, args: argparse.Namespace, speech: npt.NDArray[np
             if number in (1, 10, args.calls) or number % 25 == 0:
                 await _idle(url, speech)
                 report.row(f"call {number}", **_process(pid))
+        async with AsyncExitStack() as calls:
+            for number in range(1, args.together + 1):
+                caller = await calls.enter_async_context(calling(url, speech, keep=False))
+                await caller.seen(PICTURES)
+                report.row(f"{number} at once", **_process(pid))
         if args.minutes > 0:
             async with calling(url, speech, keep=False) as caller:
                 await _talk(report, caller, args.minutes, pid)
@@ -106,9 +120,10 @@ async def _idle(url: str, speech: npt.NDArray[np.int16]) -> None:
 
 
 @asynccontextmanager
-async def _server(size_px: int) -> AsyncIterator[tuple[int, str]]:
+async def _server(size_px: int, calls: int) -> AsyncIterator[tuple[int, str]]:
+    flags = ("--port", "0", "--size", str(size_px), "--max-sessions", str(calls))
     server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "engine.cli", "serve", "--port", "0", "--size", str(size_px)),
+        *(sys.executable, "-m", "engine.cli", "serve", *flags),
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
     )

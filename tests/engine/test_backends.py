@@ -14,7 +14,12 @@ from models import weights
 
 LIPS = weights.path("lips.onnx")
 OTHERS = [
-    pytest.param(name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"no {name}"))
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            find_spec(name) is None, reason=f"the {name} extra is not installed"
+        ),
+    )
     for name in ("onnxruntime", "torch")
 ]
 
