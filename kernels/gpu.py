@@ -1,0 +1,217 @@
+"""The GPU as the kernels' wrappers see it: memory, launches of `kernels/cuda`, and structs."""
+
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+U8 = npt.NDArray[np.uint8]
+
+SOURCES = Path(__file__).parent / "cuda"
+KERNELS = {
+    "guide.cu": ("guide_forward", "guide_backward"),
+    "rgb_to_i420.cu": ("rgb_to_i420", "rgb_to_i420_wide"),
+    "warp_composite.cu": ("warp_composite_rgb", "warp_composite_i420"),
+}
+OPTIONS = ("-std=c++17", "-fmad=false")
+"""Without fused multiply-adds a GPU rounds as NumPy does, and the kernels wait for memory anyway."""
+
+LINE_POINTS = 16
+LINE = np.dtype(
+    [
+        ("count", "i4"),
+        ("window", "i4", 4),
+        ("fade_px", "f4"),
+        ("level_px", "f4"),
+        ("unused", "f4"),
+        ("x", "f4", LINE_POINTS),
+        ("y", "f4", LINE_POINTS),
+    ]
+)
+FACE = np.dtype(
+    [
+        ("fields", "u8"),
+        ("drivers", "u8"),
+        ("lines", "u8"),
+        ("forward", "u8"),
+        ("flows", "u8"),
+        ("line_count", "i4"),
+        ("unused", "i4"),
+    ]
+)
+PATCH = np.dtype([("rgba", "u8"), ("corner", "i4", 2), ("size", "i4", 2)])
+PICTURE = np.dtype(
+    [
+        ("source", "u8"),
+        ("flows", "u8"),
+        ("lines", "u8"),
+        ("patches", "u8"),
+        ("out", "u8"),
+        ("source_size", "i4", 2),
+        ("scale", "f4"),
+        ("line_count", "i4"),
+        ("patch_count", "i4"),
+        ("corner", "i4", 2),
+        ("unused", "i4"),
+    ]
+)
+_ALIGNMENT = 16
+Size = tuple[int, int, int]
+
+
+class GpuError(RuntimeError):
+    """There is no GPU that the kernels could run on, or CuPy is not installed."""
+
+
+class Memory(Protocol):
+    """Bytes on a device; freed when nothing refers to it any more.
+
+    Attributes:
+        address: of the first byte, as kernels see it.
+    """
+
+    address: int
+
+
+class Device(Protocol):
+    """Where kernels run. Everything is done in order; only `fetch` waits."""
+
+    def empty(self, nbytes: int) -> Memory:
+        """Memory whose content is undefined."""
+
+    def staging(self, nbytes: int) -> U8:
+        """(nbytes,) of the host's memory that the device can read while the host goes on."""
+
+    def send(self, host: U8, memory: Memory) -> None:
+        """Copies to the device; nothing may be written to `host` until the next `fetch`."""
+
+    def launch(self, source: str, kernel: str, grid: Size, block: Size, *given: Any) -> None:
+        """Runs a kernel of one of `SOURCES` on arguments that are NumPy scalars."""
+
+    def fetch(self, memory: Memory, nbytes: int) -> U8:
+        """Waits for all that was asked for and gives (nbytes,) of memory back."""
+
+
+class CupyDevice:
+    """The first NVIDIA GPU, on a stream of its own.
+
+    Raises:
+        GpuError: CuPy is not installed, or finds no GPU.
+    """
+
+    def __init__(self) -> None:
+        self._cupy = require()
+        self._stream = self._cupy.cuda.Stream(non_blocking=True)
+        self._under_way: list[U8] = []
+
+    def empty(self, nbytes: int) -> Memory:
+        """See `Device.empty`."""
+        with self._stream:
+            return _CupyMemory(self._cupy.cuda.alloc(max(nbytes, 1)))
+
+    def staging(self, nbytes: int) -> U8:
+        """Pinned memory, of CuPy's pool: it goes back when the array is gone."""
+        pinned = self._cupy.cuda.alloc_pinned_memory(max(nbytes, 1))
+        return np.frombuffer(pinned, np.uint8, nbytes)
+
+    def send(self, host: U8, memory: Memory) -> None:
+        """See `Device.send`."""
+        runtime = self._cupy.cuda.runtime
+        runtime.memcpyAsync(
+            memory.address,
+            host.ctypes.data,
+            host.nbytes,
+            runtime.memcpyHostToDevice,
+            self._stream.ptr,
+        )
+        # The pool hands memory out anew at once, copied or not.
+        self._under_way.append(host)
+
+    def launch(self, source: str, kernel: str, grid: Size, block: Size, *given: Any) -> None:
+        """See `Device.launch`; a source is compiled once a process, and kept on disk by CuPy."""
+        with self._stream:
+            _function(source, kernel)(grid, block, given)
+
+    def fetch(self, memory: Memory, nbytes: int) -> U8:
+        """See `Device.fetch`; the array lies in pinned memory."""
+        host = self.staging(nbytes)
+        runtime = self._cupy.cuda.runtime
+        runtime.memcpyAsync(
+            host.ctypes.data, memory.address, nbytes, runtime.memcpyDeviceToHost, self._stream.ptr
+        )
+        self._stream.synchronize()
+        self._under_way.clear()
+        return host
+
+
+class _CupyMemory:
+    def __init__(self, pointer: Any) -> None:
+        self._pointer = pointer
+        self.address = int(pointer.ptr)
+
+
+def require() -> Any:
+    """CuPy, where it finds a GPU.
+
+    Raises:
+        GpuError: it is not installed, or there is none.
+    """
+    try:
+        cupy = import_module("cupy")
+    except ImportError as error:
+        raise GpuError(
+            f"CUDA kernels need CuPy ({error}): pip install 'visavis[gpu]'"
+        ) from error
+    if not cupy.is_available():
+        raise GpuError("CuPy (extra 'gpu' of visavis) finds no NVIDIA GPU here, expected one")
+    return cupy
+
+
+@cache
+def _module(source: str) -> Any:
+    return require().RawModule(
+        code=(SOURCES / source).read_text(encoding="utf-8"),
+        options=(*OPTIONS, f"-I{SOURCES}"),
+    )
+
+
+@cache
+def _function(source: str, kernel: str) -> Any:
+    return _module(source).get_function(kernel)
+
+
+class Arena:
+    """What one batch sends to a device, gathered into one copy.
+
+    Args:
+        device: where to.
+        nbytes: sum of the sizes of all that is added.
+        count: how many arrays are added at most.
+    """
+
+    def __init__(self, device: Device, nbytes: int, count: int) -> None:
+        size = nbytes + count * _ALIGNMENT
+        self._device = device
+        self._host = device.staging(size)
+        self.memory = device.empty(size)
+        self._end = 0
+
+    def add(self, array: npt.NDArray[Any]) -> int:
+        """Address that the array's copy will have."""
+        begin = self._end
+        self._end = begin + -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
+        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        self._host[begin : begin + array.nbytes] = flat
+        return self.memory.address + begin
+
+    def send(self) -> None:
+        """Copies all that was added."""
+        self._device.send(self._host[: self._end], self.memory)
+
+
+def blocks(width: int, height: int, batch: int, block: Size) -> Size:
+    """Grid that covers so many threads."""
+    return -(-width // block[0]), -(-height // block[1]), batch

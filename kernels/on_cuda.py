@@ -1,0 +1,186 @@
+"""The kernels on a GPU: one copy in, launches in a row, one copy of finished pixels out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from kernels.cuda.guide import guide, packed_fields, packed_lines, plane_of
+from kernels.cuda.rgb_to_i420 import rgb_to_i420
+from kernels.cuda.warp_composite import packed_patch, packed_source, warp_composite
+from kernels.dispatch import (
+    Guides,
+    Moved,
+    Portrait,
+    check_batch,
+    check_patches,
+    check_rgb,
+    check_windows,
+)
+from kernels.gpu import FACE, LINE, PATCH, PICTURE, Arena, Device, Memory
+from kernels.warp_composite import Patch
+
+U8 = npt.NDArray[np.uint8]
+
+_FLOW_BYTES = 2 * np.dtype(np.float32).itemsize
+_FORWARDS, _FLOWS = 2, 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Face:
+    """A portrait on the device: its source as RGBA, its fields plane by plane."""
+
+    portrait: Portrait
+    source: Memory
+    fields: Memory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Guides:
+    """Flows (batch, 3, plane, 2) float32 on the device, and where each face's lines lie."""
+
+    faces: list[_Face]
+    flows: Memory
+    lines: list[tuple[int, int]]
+    kept: tuple[Memory, ...]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+
+class CudaKernels:
+    """See `kernels.dispatch.Kernels`. What comes back lies in pinned memory.
+
+    Not for several threads at once: a device does one thing after the other.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def prepare(self, portrait: Portrait) -> _Face:
+        """See `Kernels.prepare`."""
+        return _Face(
+            portrait,
+            self._upload(packed_source(portrait.source)),
+            self._upload(packed_fields(portrait.upper, portrait.lower)),
+        )
+
+    def guide(self, batch: Sequence[Moved]) -> _Guides:
+        """See `Kernels.guide`."""
+        check_batch(batch)
+        faces = [_own(moved.face) for moved in batch]
+        known = faces[0].portrait
+        side, drivers = known.upper.shape[0], known.upper.shape[2]
+        forward_bytes, flow_bytes = (
+            n * plane_of(side) * _FLOW_BYTES for n in (_FORWARDS, _FLOWS)
+        )
+        forward = self._device.empty(len(batch) * forward_bytes)
+        flows = self._device.empty(len(batch) * flow_bytes)
+        nbytes = sum(m.drivers.nbytes + len(m.lines) * LINE.itemsize for m in batch)
+        arena = Arena(self._device, nbytes + len(batch) * FACE.itemsize, 2 * len(batch) + 1)
+        table = np.zeros(len(batch), FACE)
+        lines = []
+        for number, (moved, face) in enumerate(zip(batch, faces, strict=True)):
+            row = table[number]
+            row["fields"], row["drivers"] = face.fields.address, arena.add(moved.drivers)
+            row["lines"] = arena.add(packed_lines(moved.lines))
+            row["forward"] = forward.address + number * forward_bytes
+            row["flows"] = flows.address + number * flow_bytes
+            row["line_count"] = len(moved.lines)
+            lines.append((int(row["lines"]), len(moved.lines)))
+        at = arena.add(table)
+        arena.send()
+        guide(self._device, at, len(batch), drivers, side, known.step_px)
+        return _Guides(faces, flows, lines, (forward, arena.memory))
+
+    def windows(
+        self,
+        guides: Guides,
+        patches: Sequence[Sequence[Patch]],
+        corners: Sequence[tuple[int, int]],
+        size: tuple[int, int],
+    ) -> list[U8]:
+        """See `Kernels.windows`."""
+        return self._made(guides, patches, corners, size, "rgb")
+
+    def pictures(self, guides: Guides, patches: Sequence[Sequence[Patch]]) -> list[U8]:
+        """See `Kernels.pictures`."""
+        side = _own_guides(guides).faces[0].portrait.size_px
+        return self._made(guides, patches, [(0, 0)] * len(guides), (side, side), "i420")
+
+    def i420(self, rgb: U8) -> list[U8]:
+        """See `Kernels.i420`."""
+        check_rgb(rgb)
+        batch, height, width, _ = rgb.shape
+        given = self._upload(rgb)
+        nbytes = batch * height * width * 3 // 2
+        done = self._device.empty(nbytes)
+        rgb_to_i420(self._device, given, done, (width, height), batch)
+        return list(self._device.fetch(done, nbytes).reshape(batch, -1, width))
+
+    def _made(
+        self,
+        guides: Guides,
+        patches: Sequence[Sequence[Patch]],
+        corners: Sequence[tuple[int, int]],
+        size: tuple[int, int],
+        form: Literal["rgb", "i420"],
+    ) -> list[U8]:
+        known = _own_guides(guides)
+        check_patches(len(known), patches)
+        portrait = known.faces[0].portrait
+        check_windows(len(known), corners, size, portrait.size_px)
+        shape = (size[1], size[0], 3) if form == "rgb" else (size[1] * 3 // 2, size[0])
+        each = int(np.prod(shape))
+        done = self._device.empty(each * len(known))
+        arena, table = self._table(known, patches)
+        table["corner"] = corners
+        table["out"] = done.address + each * np.arange(len(known), dtype=np.uint64)
+        at = arena.add(table)
+        arena.send()
+        side, step_px = portrait.upper.shape[0], portrait.step_px
+        warp_composite(self._device, at, len(known), side, step_px, size, form)
+        return list(self._device.fetch(done, each * len(known)).reshape(len(known), *shape))
+
+    def _table(
+        self, guides: _Guides, patches: Sequence[Sequence[Patch]]
+    ) -> tuple[Arena, npt.NDArray[np.void]]:
+        """(B,) `PICTURE`, all but what comes out, and what holds its patches."""
+        count = sum(map(len, patches))
+        pixels = sum(4 * patch.alpha.size for each in patches for patch in each)
+        nbytes = pixels + count * PATCH.itemsize + len(guides) * PICTURE.itemsize
+        arena = Arena(self._device, nbytes, count + len(guides) + 1)
+        table = np.zeros(len(guides), PICTURE)
+        flow_bytes = _FLOWS * plane_of(guides.faces[0].portrait.upper.shape[0]) * _FLOW_BYTES
+        for number, (face, over) in enumerate(zip(guides.faces, patches, strict=True)):
+            row, source = table[number], face.portrait.source
+            row["source"], row["source_size"] = face.source.address, source.shape[1::-1]
+            row["flows"] = guides.flows.address + number * flow_bytes
+            row["scale"] = face.portrait.scale
+            row["lines"], row["line_count"] = guides.lines[number]
+            listed = np.zeros(len(over), PATCH)
+            for patch, into in zip(over, listed, strict=True):
+                into["rgba"] = arena.add(packed_patch(patch))
+                into["corner"], into["size"] = (patch.x, patch.y), patch.alpha.shape[::-1]
+            row["patches"], row["patch_count"] = arena.add(listed), len(over)
+        return arena, table
+
+    def _upload(self, array: npt.NDArray[np.generic]) -> Memory:
+        arena = Arena(self._device, array.nbytes, 1)
+        arena.add(array)
+        arena.send()
+        return arena.memory
+
+
+def _own(face: object) -> _Face:
+    if not isinstance(face, _Face):
+        raise ValueError(f"face is {type(face).__name__}, expected one that these kernels prepared")
+    return face
+
+
+def _own_guides(guides: object) -> _Guides:
+    if not isinstance(guides, _Guides):
+        raise ValueError(f"guides are {type(guides).__name__}, expected these kernels' own")
+    return guides
