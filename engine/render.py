@@ -12,7 +12,14 @@ import numpy.typing as npt
 
 from engine.frames import Motion
 from engine.rig import STEP_PX, Rig
-from kernels.guide import Line, backward_flow, forward_field, joined_flow, lattice, line
+from kernels.guide import (
+    Line,
+    backward_flow,
+    cells_around,
+    forward_field,
+    joined_flow,
+    lattice,
+)
 from kernels.warp_composite import Patch, warp
 from models import topology as topo
 
@@ -134,11 +141,14 @@ def parting(landmarks: F32, rig: Rig) -> list[Line]:
     side = rig.size_px // STEP_PX
     mouth = (landmarks[topo.UPPER_INNER_LIP] + landmarks[topo.LOWER_INNER_LIP]) / 2
     reach = 0.5 * float(mouth[-1, 0] - mouth[0, 0])
-    lines = [line(mouth, (reach, 4 * STEP_PX), STEP_PX, side, None)]
+    lines = [Line(mouth, cells_around(mouth, (reach, 4 * STEP_PX), STEP_PX, side))]
     margin = 0.14 * rig.face_px
     for over, under in zip(topo.UPPER_LIDS, topo.LOWER_LIDS, strict=True):
         eye = (landmarks[over] + landmarks[under]) / 2
-        lines.append(line(eye, (0.4 * margin, margin), STEP_PX, side, margin))
+        window, stretched = (
+            cells_around(eye, (beside, margin), STEP_PX, side) for beside in (0.4 * margin, margin)
+        )
+        lines.append(Line(eye, window, stretched, fade_px=margin))
     return lines
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kernels.guide import Line
+from kernels.guide import Line, empty
 from kernels.warp_composite import Patch
 
 F32 = npt.NDArray[np.float32]
@@ -169,11 +169,9 @@ def check_batch(batch: Sequence[Moved]) -> None:
             _check("a line", line.points, np.float32, (None, 2))
             if not 2 <= len(line.points) <= 16:
                 raise ValueError(f"a line has {len(line.points)} points, expected 2 to 16")
-            left, top, right, bottom = line.window
-            if not line.empty and not (0 < min(left, top) and max(right, bottom) < shape[0]):
-                raise ValueError(
-                    f"a line's window is {line.window}, expected cells 1 to {shape[0] - 1}"
-                )
+            for cells in (line.window, line.stretched):
+                if not empty(cells) and (min(cells[:2]) < 1 or max(cells[2:]) >= shape[0]):
+                    raise ValueError(f"a line has cells {cells}, expected 1 to {shape[0] - 1}")
 
 
 def check_patches(count: int, patches: Sequence[Sequence[Patch]]) -> None:

@@ -24,9 +24,9 @@ LINE = np.dtype(
     [
         ("count", "i4"),
         ("window", "i4", 4),
+        ("stretched", "i4", 4),
         ("fade_px", "f4"),
         ("level_px", "f4"),
-        ("unused", "f4"),
         ("x", "f4", LINE_POINTS),
         ("y", "f4", LINE_POINTS),
     ]

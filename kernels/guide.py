@@ -19,10 +19,15 @@ F32 = npt.NDArray[np.float32]
 
 ITERATIONS = 5
 """Fixed-point steps that invert a field."""
-SETTLED_ITERATIONS, SETTLED_RELAX = 14, 0.6
-"""The same around an eye, where a falling lid stretches the skin most."""
+SHORT_ITERATIONS, SHORT_RELAX = 14, 0.6
+"""The same in short steps, around an eye, where a falling lid stretches the skin most."""
 EDGE_PX = 0.05
 """How soft the edge between two fields is: a mean of both would sample what lies between the rims."""
+
+
+Cells = tuple[int, int, int, int]
+"""Cells of a lattice: left, top, right, bottom; none where right is not over left, or bottom not
+over top."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,14 +36,15 @@ class Line:
 
     Attributes:
         points: (K, 2) float32 pixels, K from 2 to 16, from left to right.
-        window: lattice cells (left, top, right, bottom) in which both fields are joined at full
-            resolution; none where right is not over left, or bottom not over top.
+        window: in which both fields are joined at full resolution.
+        stretched: in which the upper field is inverted in short steps.
         fade_px: how far below the line and beyond its ends the lower field fades out; None for
             the mouth's line, under which it goes on.
     """
 
     points: F32
-    window: tuple[int, int, int, int]
+    window: Cells
+    stretched: Cells = (0, 0, 0, 0)
     fade_px: float | None = None
 
     @property
@@ -46,29 +52,22 @@ class Line:
         """The points' mean height."""
         return np.float32(self.points[:, 1].mean())
 
-    @property
-    def empty(self) -> bool:
-        """There is no window, or it is off the picture."""
-        left, top, right, bottom = self.window
-        return right <= left or bottom <= top
 
+def cells_around(points: F32, margin_px: tuple[float, float], step_px: int, side: int) -> Cells:
+    """Cells of a lattice of `side` every `step_px` that lie around (K, 2) pixels.
 
-def line(
-    points: F32, margin_px: tuple[float, float], step_px: int, side: int, fade_px: float | None
-) -> Line:
-    """A line whose window lies around it.
-
-    Args:
-        points: (K, 2) float32 pixels.
-        margin_px: of the window, in x and y.
-        step_px, side: the lattice's.
-        fade_px: see `Line`.
+    None of the outermost: an enlarged window looks at the cells beside it.
     """
-    # From 1, since a window's own enlargement looks at the cells before it.
     low = ((points.min(0) - margin_px) / step_px).astype(np.int64).clip(1, side - 1)
     high = ((points.max(0) + margin_px) / step_px).astype(np.int64).clip(1, side - 1)
     (left, top), (right, bottom) = low.tolist(), high.tolist()
-    return Line(np.asarray(points, np.float32), (left, top, right, bottom), fade_px)
+    return left, top, right, bottom
+
+
+def empty(cells: Cells) -> bool:
+    """There are none."""
+    left, top, right, bottom = cells
+    return right <= left or bottom <= top
 
 
 def lattice(size_px: int, step_px: int) -> F32:
@@ -157,14 +156,15 @@ def joined_flow(
     x, y = nodes[0, :, 0], nodes[:, 0, 1]
     soft = over + (under - over) * _below(lines[0], x, y, soft_px=step_px)[..., None]
     flow = enlarge(soft, (size_px, size_px))
-    for number, line in enumerate(lines):
-        if line.empty:
-            continue
-        left, top, right, bottom = line.window
-        if number:
+    for line in lines:
+        if not empty(line.stretched):
+            left, top, right, bottom = line.stretched
             cells = slice(top, bottom), slice(left, right)
             places = np.ascontiguousarray(nodes[cells])
-            over[cells] = backward_flow(rises, places, step_px, SETTLED_ITERATIONS, SETTLED_RELAX)
+            over[cells] = backward_flow(rises, places, step_px, SHORT_ITERATIONS, SHORT_RELAX)
+        if empty(line.window):
+            continue
+        left, top, right, bottom = line.window
         rows, columns = (slice(a * step_px, b * step_px) for a, b in ((top, bottom), (left, right)))
         x, y = (np.arange(part.start, part.stop, dtype=np.float32) for part in (columns, rows))
         share = _below(line, x, y, EDGE_PX)
@@ -193,7 +193,7 @@ def _fade(line: Line, x: F32, y: F32, reach_px: float) -> F32:
     return np.asarray(near * near * (3 - 2 * near), np.float32)
 
 
-def _enlarge_window(field: F32, window: tuple[int, int, int, int], step_px: int) -> F32:
+def _enlarge_window(field: F32, window: Cells, step_px: int) -> F32:
     """A lattice's cells (left, top, right, bottom) at full resolution, as if cut from the whole."""
     left, top, right, bottom = window
     margin = field[top - 1 : bottom + 1, left - 1 : right + 1]

@@ -74,11 +74,8 @@ extern "C" __global__ void guide_backward(
         joined = mixed(upper, lower, share_below(face.lines[0], x_px, y_px, step_px));
     }
     // A falling lid stretches the skin most: there the upper field is solved anew, in short steps.
-    for (int i = 1; i < face.line_count; ++i) {
-        const Line& line = face.lines[i];
-        const bool inside = column >= line.left && column < line.right && row >= line.top &&
-                            row < line.bottom;
-        if (inside) {
+    for (int i = 0; i < face.line_count; ++i) {
+        if (holds(face.lines[i].stretched, column, row)) {
             upper = scaled(
                 inverse(rises, x, y, side, to_lattice, eye_steps, eye_relax), step_px
             );

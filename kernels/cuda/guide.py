@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels.gpu import LINE, LINE_POINTS, Device, blocks
-from kernels.guide import ITERATIONS, SETTLED_ITERATIONS, SETTLED_RELAX, Line
+from kernels.guide import ITERATIONS, SHORT_ITERATIONS, SHORT_RELAX, Line
 
 F32 = npt.NDArray[np.float32]
 
@@ -41,7 +41,7 @@ def packed_lines(lines: Sequence[Line]) -> npt.NDArray[Any]:
         count = len(line.points)
         if not 2 <= count <= LINE_POINTS:
             raise ValueError(f"a line has {count} points, expected 2 to {LINE_POINTS}")
-        into["count"], into["window"] = count, line.window
+        into["count"], into["window"], into["stretched"] = count, line.window, line.stretched
         into["fade_px"], into["level_px"] = line.fade_px or 0.0, line.level_px
         into["x"][:count], into["y"][:count] = line.points.T
     return packed
@@ -82,8 +82,8 @@ def guide(
         n,
         np.float32(step_px),
         np.int32(ITERATIONS),
-        np.int32(SETTLED_ITERATIONS),
-        np.float32(SETTLED_RELAX),
+        np.int32(SHORT_ITERATIONS),
+        np.float32(SHORT_RELAX),
     )
 
 

@@ -38,9 +38,7 @@ __device__ inline float2 flow_at(const Picture& picture, const Lattice& lattice,
     );
     for (int i = picture.line_count - 1; i >= 0; --i) {
         const Line& line = picture.lines[i];
-        const int left = line.left * lattice.step_px, right = line.right * lattice.step_px;
-        const int top = line.top * lattice.step_px, bottom = line.bottom * lattice.step_px;
-        if (x >= left && x < right && y >= top && y < bottom) {
+        if (holds(line.window, x / lattice.step_px, y / lattice.step_px)) {
             const float2 over = sample(picture.flows + lattice.plane, taps);
             const float2 under = sample(picture.flows + 2 * lattice.plane, taps);
             return mixed(over, under, share_below(line, x_px, y_px, EDGE_PX));

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from kernels.guide import ITERATIONS, SETTLED_ITERATIONS, SETTLED_RELAX, Line
+from kernels.guide import ITERATIONS, SHORT_ITERATIONS, SHORT_RELAX, Line
 
 F32 = npt.NDArray[np.float32]
 _ONE, _HALF = np.float32(1), np.float32(0.5)
@@ -70,7 +70,7 @@ def flows(upper: F32, lower: F32, drivers: F32, lines: Sequence[Line], step_px: 
     Args:
         upper, lower: (G, G, N) float32, reach of each driver.
         drivers: (N, 2) float32.
-        lines: the mouth's first, then the eyes', around which the upper flow is solved anew.
+        lines: the mouth's first.
         step_px: the lattice's.
     """
     side = upper.shape[0]
@@ -85,10 +85,10 @@ def flows(upper: F32, lower: F32, drivers: F32, lines: Sequence[Line], step_px: 
         share = share_below(lines[0], x * step + middle, y * step + middle, step_px)
         joined = over + (under - over) * share[..., None]
     over = over.copy()
-    for line in lines[1:]:
-        left, top, right, bottom = line.window
+    for line in lines:
+        left, top, right, bottom = line.stretched
         part = slice(top, bottom), slice(left, right)
         over[part] = _inverse(
-            rises, x[part], y[part], step_px, SETTLED_ITERATIONS, SETTLED_RELAX
+            rises, x[part], y[part], step_px, SHORT_ITERATIONS, SHORT_RELAX
         )
     return np.stack([joined, over, under])

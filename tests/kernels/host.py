@@ -23,6 +23,13 @@ def compiler() -> str | None:
     return shutil.which("g++")
 
 
+def runtime(name: str) -> Path | None:
+    """A library that comes with g++."""
+    command = ["g++", f"-print-file-name={name}"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return Path(found) if Path(found).is_absolute() else None
+
+
 def compile_source(source: str, folder: Path, *flags: str) -> Path:
     """Builds a `.cu` file as a shared library."""
     unit = folder / f"{source}.cpp"
