@@ -44,7 +44,7 @@ class Portrait:
     @property
     def size_px(self) -> int:
         """Side of the picture."""
-        return self.upper.shape[0] * self.step_px
+        return int(self.upper.shape[0]) * self.step_px
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,9 +206,7 @@ def check_rgb(rgb: U8) -> None:
         )
 
 
-def _check(
-    name: str, array: npt.NDArray[Any], dtype: type, shape: tuple[int | None, ...]
-) -> None:
+def _check(name: str, array: npt.NDArray[Any], dtype: type, shape: tuple[int | None, ...]) -> None:
     fits = array.ndim == len(shape) and all(
         wanted in (None, side) for wanted, side in zip(shape, array.shape, strict=True)
     )

@@ -17,7 +17,7 @@ KERNELS = {
     "warp_composite.cu": ("warp_composite_rgb", "warp_composite_i420"),
 }
 OPTIONS = ("-std=c++17", "-fmad=false")
-"""Without fused multiply-adds a GPU rounds as NumPy does, and the kernels wait for memory anyway."""
+"""Without fused multiply-adds a GPU rounds as NumPy does; the kernels wait for memory anyway."""
 
 LINE_POINTS = 16
 LINE = np.dtype(
@@ -77,7 +77,7 @@ class Memory(Protocol):
 
 
 class Device(Protocol):
-    """Where kernels run. Everything is done in order; only `fetch` waits."""
+    """Where kernels run. All is done in the order asked for; `fetch` and `wait` alone wait."""
 
     def empty(self, nbytes: int) -> Memory:
         """Memory whose content is undefined."""
@@ -86,7 +86,7 @@ class Device(Protocol):
         """(nbytes,) of the host's memory that the device can read while the host goes on."""
 
     def send(self, host: U8, memory: Memory) -> None:
-        """Copies to the device; nothing may be written to `host` until the next `fetch`."""
+        """Copies to the device; nobody may write to `host` until the next wait."""
 
     def launch(self, source: str, kernel: str, grid: Size, block: Size, *given: Any) -> None:
         """Runs a kernel of one of `SOURCES` on arguments that are NumPy scalars."""
@@ -94,57 +94,68 @@ class Device(Protocol):
     def fetch(self, memory: Memory, nbytes: int) -> U8:
         """Waits for all that was asked for and gives (nbytes,) of memory back."""
 
+    def wait(self) -> None:
+        """Waits for all that was asked for."""
+
 
 class CupyDevice:
     """The first NVIDIA GPU, on a stream of its own.
+
+    Attributes:
+        cupy: the library.
+        stream: where everything is done.
 
     Raises:
         GpuError: CuPy is not installed, or finds no GPU.
     """
 
     def __init__(self) -> None:
-        self._cupy = require()
-        self._stream = self._cupy.cuda.Stream(non_blocking=True)
+        self.cupy = require()
+        self.stream = self.cupy.cuda.Stream(non_blocking=True)
         self._under_way: list[U8] = []
 
     def empty(self, nbytes: int) -> Memory:
         """See `Device.empty`."""
-        with self._stream:
-            return _CupyMemory(self._cupy.cuda.alloc(max(nbytes, 1)))
+        with self.stream:
+            return _CupyMemory(self.cupy.cuda.alloc(max(nbytes, 1)))
 
     def staging(self, nbytes: int) -> U8:
         """Pinned memory, of CuPy's pool: it goes back when the array is gone."""
-        pinned = self._cupy.cuda.alloc_pinned_memory(max(nbytes, 1))
+        pinned = self.cupy.cuda.alloc_pinned_memory(max(nbytes, 1))
         return np.frombuffer(pinned, np.uint8, nbytes)
 
     def send(self, host: U8, memory: Memory) -> None:
         """See `Device.send`."""
-        runtime = self._cupy.cuda.runtime
+        runtime = self.cupy.cuda.runtime
         runtime.memcpyAsync(
             memory.address,
             host.ctypes.data,
             host.nbytes,
             runtime.memcpyHostToDevice,
-            self._stream.ptr,
+            self.stream.ptr,
         )
         # The pool hands memory out anew at once, copied or not.
         self._under_way.append(host)
 
     def launch(self, source: str, kernel: str, grid: Size, block: Size, *given: Any) -> None:
         """See `Device.launch`; a source is compiled once a process, and kept on disk by CuPy."""
-        with self._stream:
+        with self.stream:
             _function(source, kernel)(grid, block, given)
 
     def fetch(self, memory: Memory, nbytes: int) -> U8:
         """See `Device.fetch`; the array lies in pinned memory."""
         host = self.staging(nbytes)
-        runtime = self._cupy.cuda.runtime
+        runtime = self.cupy.cuda.runtime
         runtime.memcpyAsync(
-            host.ctypes.data, memory.address, nbytes, runtime.memcpyDeviceToHost, self._stream.ptr
+            host.ctypes.data, memory.address, nbytes, runtime.memcpyDeviceToHost, self.stream.ptr
         )
-        self._stream.synchronize()
-        self._under_way.clear()
+        self.wait()
         return host
+
+    def wait(self) -> None:
+        """See `Device.wait`."""
+        self.stream.synchronize()
+        self._under_way.clear()
 
 
 class _CupyMemory:
@@ -162,9 +173,7 @@ def require() -> Any:
     try:
         cupy = import_module("cupy")
     except ImportError as error:
-        raise GpuError(
-            f"CUDA kernels need CuPy ({error}): pip install 'visavis[gpu]'"
-        ) from error
+        raise GpuError(f"CUDA kernels need CuPy ({error}): pip install 'visavis[gpu]'") from error
     if not cupy.is_available():
         raise GpuError("CuPy (extra 'gpu' of visavis) finds no NVIDIA GPU here, expected one")
     return cupy

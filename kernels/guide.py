@@ -22,7 +22,7 @@ ITERATIONS = 5
 SHORT_ITERATIONS, SHORT_RELAX = 14, 0.6
 """The same in short steps, around an eye, where a falling lid stretches the skin most."""
 EDGE_PX = 0.05
-"""How soft the edge between two fields is: a mean of both would sample what lies between the rims."""
+"""Softness of the edge between two fields: a mean of both samples what lies between the rims."""
 
 
 Cells = tuple[int, int, int, int]

@@ -61,11 +61,10 @@ class CudaKernels:
 
     def prepare(self, portrait: Portrait) -> _Face:
         """See `Kernels.prepare`."""
-        return _Face(
-            portrait,
-            self._upload(packed_source(portrait.source)),
-            self._upload(packed_fields(portrait.upper, portrait.lower)),
-        )
+        source = self._upload(packed_source(portrait.source))
+        fields = self._upload(packed_fields(portrait.upper, portrait.lower))
+        self._device.wait()
+        return _Face(portrait, source, fields)
 
     def guide(self, batch: Sequence[Moved]) -> _Guides:
         """See `Kernels.guide`."""
@@ -73,9 +72,7 @@ class CudaKernels:
         faces = [_own(moved.face) for moved in batch]
         known = faces[0].portrait
         side, drivers = known.upper.shape[0], known.upper.shape[2]
-        forward_bytes, flow_bytes = (
-            n * plane_of(side) * _FLOW_BYTES for n in (_FORWARDS, _FLOWS)
-        )
+        forward_bytes, flow_bytes = (n * plane_of(side) * _FLOW_BYTES for n in (_FORWARDS, _FLOWS))
         forward = self._device.empty(len(batch) * forward_bytes)
         flows = self._device.empty(len(batch) * flow_bytes)
         nbytes = sum(m.drivers.nbytes + len(m.lines) * LINE.itemsize for m in batch)

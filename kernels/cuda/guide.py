@@ -47,9 +47,7 @@ def packed_lines(lines: Sequence[Line]) -> npt.NDArray[Any]:
     return packed
 
 
-def guide(
-    device: Device, faces: int, batch: int, drivers: int, side: int, step_px: int
-) -> None:
+def guide(device: Device, faces: int, batch: int, drivers: int, side: int, step_px: int) -> None:
     """Launches forward fields and their inversion.
 
     Args:
@@ -85,5 +83,3 @@ def guide(
         np.int32(SHORT_ITERATIONS),
         np.float32(SHORT_RELAX),
     )
-
-

@@ -1,6 +1,7 @@
 """`kernels/cuda/guide.cu` in NumPy."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,8 @@ def forward_field(fields: F32, drivers: F32) -> F32:
 def _inverse(forward: F32, x: F32, y: F32, step_px: int, steps: int, relax: float) -> F32:
     to_lattice, some = _ONE / np.float32(step_px), np.float32(relax)
     kept = _ONE - some
-    at_x, at_y = x, y
+    at_x: Any = x
+    at_y: Any = y
     for _ in range(steps):
         moved = sample(forward, at_x, at_y)
         at_x = at_x * kept + (x - moved[..., 0] * to_lattice) * some
@@ -88,7 +90,5 @@ def flows(upper: F32, lower: F32, drivers: F32, lines: Sequence[Line], step_px: 
     for line in lines:
         left, top, right, bottom = line.stretched
         part = slice(top, bottom), slice(left, right)
-        over[part] = _inverse(
-            rises, x[part], y[part], step_px, SHORT_ITERATIONS, SHORT_RELAX
-        )
+        over[part] = _inverse(rises, x[part], y[part], step_px, SHORT_ITERATIONS, SHORT_RELAX)
     return np.stack([joined, over, under])

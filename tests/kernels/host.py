@@ -11,7 +11,10 @@ import numpy as np
 from kernels.gpu import KERNELS, SOURCES, Memory, Size
 
 SHIM = Path(__file__).parent
-FLAGS = ("-std=c++17", "-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
+FLAGS = (
+    *("-std=c++17", "-O2", "-shared", "-fPIC"),
+    *("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
+)
 _KINDS = {
     np.dtype(np.uint64): ctypes.c_uint64,
     np.dtype(np.int32): ctypes.c_int32,
@@ -89,3 +92,6 @@ class HostDevice:
 
     def fetch(self, memory: Memory, nbytes: int) -> Any:
         return np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(memory.address)).copy()
+
+    def wait(self) -> None:
+        """Everything is done at once."""
