@@ -1,5 +1,6 @@
 """The GPU as the kernels' wrappers see it: memory, launches of `kernels/cuda`, and structs."""
 
+import re
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -59,6 +60,7 @@ PICTURE = np.dtype(
     ]
 )
 _ALIGNMENT = 16
+_INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 Size = tuple[int, int, int]
 
 
@@ -179,12 +181,15 @@ def require() -> Any:
     return cupy
 
 
+def text(source: str) -> str:
+    """A file of `SOURCES` with its headers written out: CuPy's cache does not look into them."""
+    code = (SOURCES / source).read_text(encoding="utf-8").replace("#pragma once\n", "")
+    return _INCLUDE.sub(lambda found: text(found[1]), code)
+
+
 @cache
 def _module(source: str) -> Any:
-    return require().RawModule(
-        code=(SOURCES / source).read_text(encoding="utf-8"),
-        options=(*OPTIONS, f"-I{SOURCES}"),
-    )
+    return require().RawModule(code=text(source), options=OPTIONS)
 
 
 @cache

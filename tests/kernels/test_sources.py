@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kernels import gpu
 from kernels.gpu import KERNELS, SOURCES
 from tests.kernels import devices, host
 
@@ -57,10 +58,8 @@ def test_nvrtc_compiles_every_kernel(source: str, architecture: str) -> None:
         pytest.skip("cuda-core is not installed: NVRTC cannot be asked")
     try:
         core = importlib.import_module("cuda.core")
-        options = core.ProgramOptions(
-            arch=architecture, std="c++17", fma=False, include_path=str(SOURCES)
-        )
-        program = core.Program((SOURCES / source).read_text(), "c++", options)
+        options = core.ProgramOptions(arch=architecture, std="c++17", fma=False)
+        program = core.Program(gpu.text(source), "c++", options)
     except (ImportError, RuntimeError) as error:
         pytest.skip(f"NVRTC cannot be loaded: {error}")
     code = program.compile("cubin").code
@@ -74,3 +73,10 @@ def test_every_source_is_listed_and_shipped() -> None:
         text = (SOURCES / source).read_text()
         assert text.count("__global__") == len(kernels)
         assert all(f"__global__ void {kernel}(" in text for kernel in kernels)
+
+
+def test_headers_are_written_out() -> None:
+    for source in KERNELS:
+        whole = gpu.text(source)
+        assert "#include" not in whole and "#pragma once" not in whole
+        assert whole.count("struct Line {") == (source != "rgb_to_i420.cu")
