@@ -55,7 +55,11 @@ __device__ inline uchar4 laid_over(uchar4 under, uchar4 over) {
     return under;
 }
 
-__device__ inline uchar4 pixel(const Picture& picture, const Lattice& lattice, int x, int y) {
+__device__ inline unsigned char rounded(float value) {
+    return static_cast<unsigned char>(rintf(value));
+}
+
+__device__ inline uchar4 warped(const Picture& picture, const Lattice& lattice, int x, int y) {
     const float2 flow = flow_at(picture, lattice, x, y);
     const float scale = picture.scale, middle = (scale - 1.0f) / 2.0f;
     const Taps taps = taps_around(
@@ -65,19 +69,32 @@ __device__ inline uchar4 pixel(const Picture& picture, const Lattice& lattice, i
     );
     const uchar4 a = picture.source[taps.at[0]], b = picture.source[taps.at[1]];
     const uchar4 c = picture.source[taps.at[2]], d = picture.source[taps.at[3]];
-    uchar4 done = make_uchar4(
-        static_cast<unsigned char>(rintf(bilinear(a.x, b.x, c.x, d.x, taps))),
-        static_cast<unsigned char>(rintf(bilinear(a.y, b.y, c.y, d.y, taps))),
-        static_cast<unsigned char>(rintf(bilinear(a.z, b.z, c.z, d.z, taps))), 255
+    return make_uchar4(
+        rounded(bilinear(a.x, b.x, c.x, d.x, taps)), rounded(bilinear(a.y, b.y, c.y, d.y, taps)),
+        rounded(bilinear(a.z, b.z, c.z, d.z, taps)), 255
     );
-    for (int i = 0; i < picture.patch_count; ++i) {
-        const Patch& patch = picture.patches[i];
-        const int column = x - patch.x, row = y - patch.y;
-        if (column >= 0 && column < patch.width && row >= 0 && row < patch.height) {
-            done = laid_over(done, patch.rgba[row * patch.width + column]);
+}
+
+// A block of pixels, patches laid over. All are warped first: their loads are under way together.
+template <int WIDE, int HIGH>
+__device__ inline void compose(
+    const Picture& picture, const Lattice& lattice, int x, int y, uchar4 (&done)[HIGH][WIDE]
+) {
+#pragma unroll
+    for (int i = 0; i < WIDE * HIGH; ++i) {
+        done[i / WIDE][i % WIDE] = warped(picture, lattice, x + i % WIDE, y + i / WIDE);
+    }
+    for (int n = 0; n < picture.patch_count; ++n) {
+        const Patch patch = picture.patches[n];
+#pragma unroll
+        for (int i = 0; i < WIDE * HIGH; ++i) {
+            const int column = x + i % WIDE - patch.x, row = y + i / WIDE - patch.y;
+            if (column >= 0 && column < patch.width && row >= 0 && row < patch.height) {
+                uchar4& under = done[i / WIDE][i % WIDE];
+                under = laid_over(under, patch.rgba[row * patch.width + column]);
+            }
         }
     }
-    return done;
 }
 
 // A window of each picture as (height, width, 3): what a network is shown.
@@ -88,11 +105,12 @@ extern "C" __global__ void warp_composite_rgb(
     const int y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
     const Picture picture = pictures[blockIdx.z];
-    const uchar4 done = pixel(picture, {side, plane, step_px}, picture.x + x, picture.y + y);
+    uchar4 done[1][1];
+    compose<1, 1>(picture, {side, plane, step_px}, picture.x + x, picture.y + y, done);
     unsigned char* out = picture.out + 3 * (static_cast<size_t>(y) * width + x);
-    out[0] = done.x;
-    out[1] = done.y;
-    out[2] = done.z;
+    out[0] = done[0][0].x;
+    out[1] = done[0][0].y;
+    out[2] = done[0][0].z;
 }
 
 // The same as I420, of even sizes: a block of 2x2 pixels a thread, and RGB is never stored.
@@ -103,16 +121,17 @@ extern "C" __global__ void warp_composite_i420(
     const int y = 2 * (blockIdx.y * blockDim.y + threadIdx.y);
     if (x >= width || y >= height) return;
     const Picture picture = pictures[blockIdx.z];
-    const Lattice lattice = {side, plane, step_px};
-    const size_t area = static_cast<size_t>(width) * height;
+    uchar4 done[2][2];
+    compose<2, 2>(picture, {side, plane, step_px}, picture.x + x, picture.y + y, done);
+#pragma unroll
     for (int row = 0; row < 2; ++row) {
-        const uchar4 a = pixel(picture, lattice, picture.x + x, picture.y + y + row);
-        const uchar4 b = pixel(picture, lattice, picture.x + x + 1, picture.y + y + row);
+        const uchar4 a = done[row][0], b = done[row][1];
         *reinterpret_cast<uchar2*>(picture.out + static_cast<size_t>(y + row) * width + x) =
             make_uchar2(luma(a.x, a.y, a.z), luma(b.x, b.y, b.z));
-        if (row > 0) continue;
-        const size_t place = static_cast<size_t>(y / 2) * (width / 2) + x / 2;
-        picture.out[area + place] = chroma_u(a.x, a.y, a.z);
-        picture.out[area + area / 4 + place] = chroma_v(a.x, a.y, a.z);
     }
+    const size_t area = static_cast<size_t>(width) * height;
+    const size_t place = static_cast<size_t>(y / 2) * (width / 2) + x / 2;
+    const uchar4 first = done[0][0];
+    picture.out[area + place] = chroma_u(first.x, first.y, first.z);
+    picture.out[area + area / 4 + place] = chroma_v(first.x, first.y, first.z);
 }
