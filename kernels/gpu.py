@@ -1,5 +1,6 @@
 """The GPU as the kernels' wrappers see it: memory, launches of `kernels/cuda`, and structs."""
 
+import math
 import re
 from functools import cache
 from importlib import import_module
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 U8 = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
 
 SOURCES = Path(__file__).parent / "cuda"
 KERNELS = {
@@ -213,13 +215,19 @@ class Arena:
         self.memory = device.empty(size)
         self._end = 0
 
-    def add(self, array: npt.NDArray[Any]) -> int:
+    def reserve(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[Array, int]:
+        """An array to be filled before `send`, and the address that its copy will have."""
+        kind = np.dtype(dtype)
+        begin, nbytes = self._end, math.prod(shape) * kind.itemsize
+        self._end = begin + -(-nbytes // _ALIGNMENT) * _ALIGNMENT
+        array = self._host[begin : begin + nbytes].view(kind).reshape(shape)
+        return array, self.memory.address + begin
+
+    def add(self, array: Array) -> int:
         """Address that the array's copy will have."""
-        begin = self._end
-        self._end = begin + -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
-        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        self._host[begin : begin + array.nbytes] = flat
-        return self.memory.address + begin
+        into, address = self.reserve(array.shape, array.dtype)
+        into[...] = array
+        return address
 
     def send(self) -> None:
         """Copies all that was added."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from kernels.cuda.guide import guide, packed_fields, packed_lines, plane_of
 from kernels.cuda.rgb_to_i420 import rgb_to_i420
-from kernels.cuda.warp_composite import packed_patch, packed_source, warp_composite
+from kernels.cuda.warp_composite import packed_source, warp_composite
 from kernels.dispatch import (
     Guides,
     Moved,
@@ -19,10 +19,11 @@ from kernels.dispatch import (
     check_rgb,
     check_windows,
 )
-from kernels.gpu import FACE, LINE, PATCH, PICTURE, Arena, Device, Memory
+from kernels.gpu import FACE, LINE, PATCH, PICTURE, Arena, Array, Device, Memory
 from kernels.warp_composite import Patch
 
 U8 = npt.NDArray[np.uint8]
+U64 = npt.NDArray[np.uint64]
 
 _FLOW_BYTES = 2 * np.dtype(np.float32).itemsize
 _FORWARDS, _FLOWS = 2, 3
@@ -43,7 +44,8 @@ class _Guides:
 
     faces: list[_Face]
     flows: Memory
-    lines: list[tuple[int, int]]
+    lines: U64
+    counts: list[int]
     kept: tuple[Memory, ...]
 
     def __len__(self) -> int:
@@ -75,22 +77,22 @@ class CudaKernels:
         forward_bytes, flow_bytes = (n * plane_of(side) * _FLOW_BYTES for n in (_FORWARDS, _FLOWS))
         forward = self._device.empty(len(batch) * forward_bytes)
         flows = self._device.empty(len(batch) * flow_bytes)
-        nbytes = sum(m.drivers.nbytes + len(m.lines) * LINE.itemsize for m in batch)
-        arena = Arena(self._device, nbytes + len(batch) * FACE.itemsize, 2 * len(batch) + 1)
-        table = np.zeros(len(batch), FACE)
-        lines = []
-        for number, (moved, face) in enumerate(zip(batch, faces, strict=True)):
-            row = table[number]
-            row["fields"], row["drivers"] = face.fields.address, arena.add(moved.drivers)
-            row["lines"] = arena.add(packed_lines(moved.lines))
-            row["forward"] = forward.address + number * forward_bytes
-            row["flows"] = flows.address + number * flow_bytes
-            row["line_count"] = len(moved.lines)
-            lines.append((int(row["lines"]), len(moved.lines)))
-        at = arena.add(table)
+        counts = [len(moved.lines) for moved in batch]
+        moves = np.stack([moved.drivers for moved in batch])
+        packed = packed_lines([line for moved in batch for line in moved.lines])
+        nbytes = moves.nbytes + packed.nbytes + len(batch) * FACE.itemsize
+        arena = Arena(self._device, nbytes, 3)
+        lines = arena.add(packed) + LINE.itemsize * _before(counts)
+        number = np.arange(len(batch), dtype=np.uint64)
+        table, at = arena.reserve((len(batch),), FACE)
+        table["fields"] = [face.fields.address for face in faces]
+        table["drivers"] = arena.add(moves) + moves[0].nbytes * number
+        table["lines"], table["line_count"] = lines, counts
+        table["forward"] = forward.address + forward_bytes * number
+        table["flows"] = flows.address + flow_bytes * number
         arena.send()
         guide(self._device, at, len(batch), drivers, side, known.step_px)
-        return _Guides(faces, flows, lines, (forward, arena.memory))
+        return _Guides(faces, flows, lines, counts, (forward, arena.memory))
 
     def windows(
         self,
@@ -132,10 +134,9 @@ class CudaKernels:
         shape = (size[1], size[0], 3) if form == "rgb" else (size[1] * 3 // 2, size[0])
         each = int(np.prod(shape))
         done = self._device.empty(each * len(known))
-        arena, table = self._table(known, patches)
+        arena, table, at = self._table(known, patches)
         table["corner"] = corners
         table["out"] = done.address + each * np.arange(len(known), dtype=np.uint64)
-        at = arena.add(table)
         arena.send()
         side, step_px = portrait.upper.shape[0], portrait.step_px
         warp_composite(self._device, at, len(known), side, step_px, size, form)
@@ -143,32 +144,47 @@ class CudaKernels:
 
     def _table(
         self, guides: _Guides, patches: Sequence[Sequence[Patch]]
-    ) -> tuple[Arena, npt.NDArray[np.void]]:
-        """(B,) `PICTURE`, all but what comes out, and what holds its patches."""
-        count = sum(map(len, patches))
-        pixels = sum(4 * patch.alpha.size for each in patches for patch in each)
-        nbytes = pixels + count * PATCH.itemsize + len(guides) * PICTURE.itemsize
-        arena = Arena(self._device, nbytes, count + len(guides) + 1)
-        table = np.zeros(len(guides), PICTURE)
-        flow_bytes = _FLOWS * plane_of(guides.faces[0].portrait.upper.shape[0]) * _FLOW_BYTES
-        for number, (face, over) in enumerate(zip(guides.faces, patches, strict=True)):
-            row, source = table[number], face.portrait.source
-            row["source"], row["source_size"] = face.source.address, source.shape[1::-1]
-            row["flows"] = guides.flows.address + number * flow_bytes
-            row["scale"] = face.portrait.scale
-            row["lines"], row["line_count"] = guides.lines[number]
-            listed = np.zeros(len(over), PATCH)
-            for patch, into in zip(over, listed, strict=True):
-                into["rgba"] = arena.add(packed_patch(patch))
-                into["corner"], into["size"] = (patch.x, patch.y), patch.alpha.shape[::-1]
-            row["patches"], row["patch_count"] = arena.add(listed), len(over)
-        return arena, table
+    ) -> tuple[Arena, Array, int]:
+        """(B,) `PICTURE`, all but what comes out, its address, and what holds its patches."""
+        every = [patch for each in patches for patch in each]
+        pixels = sum(4 * patch.alpha.size for patch in every)
+        nbytes = pixels + len(every) * PATCH.itemsize + len(guides) * PICTURE.itemsize
+        arena = Arena(self._device, nbytes, len(every) + 2)
+        listed, at_patches = arena.reserve((len(every),), PATCH)
+        listed["rgba"] = [_add_patch(arena, patch) for patch in every]
+        if every:
+            listed["corner"] = [(patch.x, patch.y) for patch in every]
+            listed["size"] = [patch.alpha.shape[::-1] for patch in every]
+        table, at = arena.reserve((len(guides),), PICTURE)
+        table["source"] = [face.source.address for face in guides.faces]
+        table["source_size"] = [face.portrait.source.shape[1::-1] for face in guides.faces]
+        table["scale"] = [face.portrait.scale for face in guides.faces]
+        side = guides.faces[0].portrait.upper.shape[0]
+        flow_bytes = _FLOWS * plane_of(side) * _FLOW_BYTES
+        number = np.arange(len(guides), dtype=np.uint64)
+        table["flows"] = guides.flows.address + flow_bytes * number
+        table["lines"], table["line_count"] = guides.lines, guides.counts
+        counts = [len(each) for each in patches]
+        table["patches"] = at_patches + PATCH.itemsize * _before(counts)
+        table["patch_count"] = counts
+        return arena, table, at
 
     def _upload(self, array: npt.NDArray[np.generic]) -> Memory:
         arena = Arena(self._device, array.nbytes, 1)
         arena.add(array)
         arena.send()
         return arena.memory
+
+
+def _before(counts: list[int]) -> U64:
+    """How many come before each."""
+    return np.cumsum([0, *counts[:-1]], dtype=np.uint64)
+
+
+def _add_patch(arena: Arena, patch: Patch) -> int:
+    rgba, address = arena.reserve((*patch.alpha.shape, 4), np.uint8)
+    rgba[..., :3], rgba[..., 3] = patch.rgb, patch.alpha
+    return address
 
 
 def _own(face: object) -> _Face:

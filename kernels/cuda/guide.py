@@ -37,13 +37,20 @@ def packed_lines(lines: Sequence[Line]) -> npt.NDArray[Any]:
         ValueError: a line has fewer than 2 points, or more than the kernels hold.
     """
     packed = np.zeros(len(lines), LINE)
-    for line, into in zip(lines, packed, strict=True):
-        count = len(line.points)
-        if not 2 <= count <= LINE_POINTS:
-            raise ValueError(f"a line has {count} points, expected 2 to {LINE_POINTS}")
-        into["count"], into["window"], into["stretched"] = count, line.window, line.stretched
-        into["fade_px"], into["level_px"] = line.fade_px or 0.0, line.level_px
-        into["x"][:count], into["y"][:count] = line.points.T
+    counts = [len(line.points) for line in lines]
+    if wrong := [count for count in counts if not 2 <= count <= LINE_POINTS]:
+        raise ValueError(f"a line has {wrong[0]} points, expected 2 to {LINE_POINTS}")
+    if not lines:
+        return packed
+    # Column by column: a struct's fields one at a time cost ten times as much.
+    packed["count"] = counts
+    packed["window"] = [line.window for line in lines]
+    packed["stretched"] = [line.stretched for line in lines]
+    packed["fade_px"] = [line.fade_px or 0.0 for line in lines]
+    packed["level_px"] = [line.level_px for line in lines]
+    x, y = packed["x"], packed["y"]
+    for row, (line, count) in enumerate(zip(lines, counts, strict=True)):
+        x[row, :count], y[row, :count] = line.points.T
     return packed
 
 

@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from kernels.cuda.guide import plane_of
 from kernels.gpu import Device, blocks
-from kernels.warp_composite import Patch
 
 U8 = npt.NDArray[np.uint8]
 
@@ -17,11 +16,6 @@ _BLOCK = (32, 4, 1)
 def packed_source(rgb: U8) -> U8:
     """(H, W, 3) -> (H, W, 4) uint8: a pixel is one load of 4 bytes."""
     return np.concatenate([rgb, np.full_like(rgb[..., :1], 255)], axis=-1)
-
-
-def packed_patch(patch: Patch) -> U8:
-    """(h, w, 4) uint8: colour and alpha of a patch."""
-    return np.concatenate([patch.rgb, patch.alpha[..., None]], axis=-1)
 
 
 def warp_composite(
