@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -149,6 +149,20 @@ def load(name: str) -> Kernels:
 
         return CudaKernels(CupyDevice())
     raise ValueError(f"kernels {name!r} are unknown, expected 'cpu' or 'cuda'")
+
+
+Own = TypeVar("Own")
+
+
+def own(made: object, kind: type[Own]) -> Own:
+    """What kernels are given back.
+
+    Raises:
+        ValueError: other kernels made it.
+    """
+    if not isinstance(made, kind):
+        raise ValueError(f"{type(made).__module__} made what is given, expected {kind.__module__}")
+    return made
 
 
 def check_batch(batch: Sequence[Moved]) -> None:

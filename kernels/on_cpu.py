@@ -15,6 +15,7 @@ from kernels.dispatch import (
     check_patches,
     check_rgb,
     check_windows,
+    own,
 )
 from kernels.guide import joined_flow, lattice
 from kernels.warp_composite import Patch, lay_over, warp
@@ -58,7 +59,7 @@ class CpuKernels:
         check_batch(batch)
         faces, flows = [], []
         for moved in batch:
-            face = _own(moved.face)
+            face = own(moved.face, _Face)
             known = face.portrait
             flow = joined_flow(
                 known.upper, known.lower, moved.drivers, moved.lines, face.nodes, known.step_px
@@ -75,7 +76,7 @@ class CpuKernels:
         size: tuple[int, int],
     ) -> list[U8]:
         """See `Kernels.windows`."""
-        known = _own_guides(guides)
+        known = own(guides, _Guides)
         check_patches(len(known), patches)
         check_windows(len(known), corners, size, known.faces[0].portrait.size_px)
         made = []
@@ -91,7 +92,7 @@ class CpuKernels:
 
     def pictures(self, guides: Guides, patches: Sequence[Sequence[Patch]]) -> list[U8]:
         """See `Kernels.pictures`."""
-        known = _own_guides(guides)
+        known = own(guides, _Guides)
         side = known.faces[0].portrait.size_px
         whole = self.windows(known, patches, [(0, 0)] * len(known), (side, side))
         return [rgb_to_i420(picture) for picture in whole]
@@ -100,15 +101,3 @@ class CpuKernels:
         """See `Kernels.i420`."""
         check_rgb(rgb)
         return [rgb_to_i420(picture) for picture in rgb]
-
-
-def _own(face: object) -> _Face:
-    if not isinstance(face, _Face):
-        raise ValueError(f"face is {type(face).__name__}, expected one that these kernels prepared")
-    return face
-
-
-def _own_guides(guides: object) -> _Guides:
-    if not isinstance(guides, _Guides):
-        raise ValueError(f"guides are {type(guides).__name__}, expected these kernels' own")
-    return guides

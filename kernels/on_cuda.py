@@ -18,6 +18,7 @@ from kernels.dispatch import (
     check_patches,
     check_rgb,
     check_windows,
+    own,
 )
 from kernels.gpu import FACE, LINE, PATCH, PICTURE, Arena, Array, Device, Memory
 from kernels.warp_composite import Patch
@@ -71,7 +72,7 @@ class CudaKernels:
     def guide(self, batch: Sequence[Moved]) -> _Guides:
         """See `Kernels.guide`."""
         check_batch(batch)
-        faces = [_own(moved.face) for moved in batch]
+        faces = [own(moved.face, _Face) for moved in batch]
         known = faces[0].portrait
         side, drivers = known.upper.shape[0], known.upper.shape[2]
         forward_bytes, flow_bytes = (n * plane_of(side) * _FLOW_BYTES for n in (_FORWARDS, _FLOWS))
@@ -106,7 +107,7 @@ class CudaKernels:
 
     def pictures(self, guides: Guides, patches: Sequence[Sequence[Patch]]) -> list[U8]:
         """See `Kernels.pictures`."""
-        side = _own_guides(guides).faces[0].portrait.size_px
+        side = own(guides, _Guides).faces[0].portrait.size_px
         return self._made(guides, patches, [(0, 0)] * len(guides), (side, side), "i420")
 
     def i420(self, rgb: U8) -> list[U8]:
@@ -127,7 +128,7 @@ class CudaKernels:
         size: tuple[int, int],
         form: Literal["rgb", "i420"],
     ) -> list[U8]:
-        known = _own_guides(guides)
+        known = own(guides, _Guides)
         check_patches(len(known), patches)
         portrait = known.faces[0].portrait
         check_windows(len(known), corners, size, portrait.size_px)
@@ -185,15 +186,3 @@ def _add_patch(arena: Arena, patch: Patch) -> int:
     rgba, address = arena.reserve((*patch.alpha.shape, 4), np.uint8)
     rgba[..., :3], rgba[..., 3] = patch.rgb, patch.alpha
     return address
-
-
-def _own(face: object) -> _Face:
-    if not isinstance(face, _Face):
-        raise ValueError(f"face is {type(face).__name__}, expected one that these kernels prepared")
-    return face
-
-
-def _own_guides(guides: object) -> _Guides:
-    if not isinstance(guides, _Guides):
-        raise ValueError(f"guides are {type(guides).__name__}, expected these kernels' own")
-    return guides
