@@ -23,7 +23,7 @@ class Portrait:
     Attributes:
         source: (H', W', 3) uint8, the portrait at `scale` times the picture's size.
         scale: see `source`.
-        step_px: of the lattice.
+        step_px: of the lattice, even.
         upper, lower: (G, G, N) float32, reach of each driver above and below where the face parts;
             G * step_px is the picture's size.
     """
@@ -38,8 +38,8 @@ class Portrait:
         _check("source", self.source, np.uint8, (None, None, 3))
         _check("upper", self.upper, np.float32, (None, self.upper.shape[0], None))
         _check("lower", self.lower, np.float32, self.upper.shape)
-        if self.step_px < 1 or self.size_px % 2:
-            raise ValueError(f"step_px is {self.step_px}, expected one that makes an even picture")
+        if self.step_px < 2 or self.step_px % 2:
+            raise ValueError(f"step_px is {self.step_px}, expected an even number over 0")
 
     @property
     def size_px(self) -> int:

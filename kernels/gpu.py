@@ -45,7 +45,7 @@ FACE = np.dtype(
         ("unused", "i4"),
     ]
 )
-PATCH = np.dtype([("rgba", "u8"), ("corner", "i4", 2), ("size", "i4", 2)])
+PATCH = np.dtype([("rgb", "u8"), ("alpha", "u8"), ("corner", "i4", 2), ("size", "i4", 2)])
 PICTURE = np.dtype(
     [
         ("source", "u8"),

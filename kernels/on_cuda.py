@@ -80,7 +80,7 @@ class CudaKernels:
         flows = self._device.empty(len(batch) * flow_bytes)
         counts = [len(moved.lines) for moved in batch]
         moves = np.stack([moved.drivers for moved in batch])
-        packed = packed_lines([line for moved in batch for line in moved.lines])
+        packed = packed_lines([line for moved in batch for line in moved.lines], known.step_px)
         nbytes = moves.nbytes + packed.nbytes + len(batch) * FACE.itemsize
         arena = Arena(self._device, nbytes, 3)
         lines = arena.add(packed) + LINE.itemsize * _before(counts)
@@ -150,9 +150,10 @@ class CudaKernels:
         every = [patch for each in patches for patch in each]
         pixels = sum(4 * patch.alpha.size for patch in every)
         nbytes = pixels + len(every) * PATCH.itemsize + len(guides) * PICTURE.itemsize
-        arena = Arena(self._device, nbytes, len(every) + 2)
+        arena = Arena(self._device, nbytes, 2 * len(every) + 2)
         listed, at_patches = arena.reserve((len(every),), PATCH)
-        listed["rgba"] = [_add_patch(arena, patch) for patch in every]
+        listed["rgb"] = [arena.add(patch.rgb) for patch in every]
+        listed["alpha"] = [arena.add(patch.alpha) for patch in every]
         if every:
             listed["corner"] = [(patch.x, patch.y) for patch in every]
             listed["size"] = [patch.alpha.shape[::-1] for patch in every]
@@ -180,9 +181,3 @@ class CudaKernels:
 def _before(counts: list[int]) -> U64:
     """How many come before each."""
     return np.cumsum([0, *counts[:-1]], dtype=np.uint64)
-
-
-def _add_patch(arena: Arena, patch: Patch) -> int:
-    rgba, address = arena.reserve((*patch.alpha.shape, 4), np.uint8)
-    rgba[..., :3], rgba[..., 3] = patch.rgb, patch.alpha
-    return address

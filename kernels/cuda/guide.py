@@ -30,7 +30,7 @@ def packed_fields(upper: F32, lower: F32) -> F32:
     return packed
 
 
-def packed_lines(lines: Sequence[Line]) -> npt.NDArray[Any]:
+def packed_lines(lines: Sequence[Line], step_px: int) -> npt.NDArray[Any]:
     """Lines as the kernels read them.
 
     Raises:
@@ -44,7 +44,7 @@ def packed_lines(lines: Sequence[Line]) -> npt.NDArray[Any]:
         return packed
     # Column by column: a struct's fields one at a time cost ten times as much.
     packed["count"] = counts
-    packed["window"] = [line.window for line in lines]
+    packed["window"] = step_px * np.array([line.window for line in lines])
     packed["stretched"] = [line.stretched for line in lines]
     packed["fade_px"] = [line.fade_px or 0.0 for line in lines]
     packed["level_px"] = [line.level_px for line in lines]

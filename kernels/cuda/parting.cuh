@@ -3,22 +3,22 @@
 
 constexpr int LINE_POINTS = 16;
 
-struct Cells {
+struct Area {
     int left, top, right, bottom;
 };
 
 // Laid out as kernels.gpu.LINE.
 struct Line {
     int count;
-    Cells window;    // in which both fields are joined at full resolution
-    Cells stretched; // in which the upper field is solved anew, in short steps
+    Area window;     // pixels in which both fields are joined at full resolution
+    Area stretched;  // cells in which the upper field is solved anew, in short steps
     float fade_px;   // how far below the line the lower field fades out; 0: never
     float level_px;  // mean height of the points
     float x[LINE_POINTS], y[LINE_POINTS];
 };
 
-__device__ inline bool holds(const Cells& cells, int column, int row) {
-    return column >= cells.left && column < cells.right && row >= cells.top && row < cells.bottom;
+__device__ inline bool holds(const Area& area, int x, int y) {
+    return x >= area.left && x < area.right && y >= area.top && y < area.bottom;
 }
 
 __device__ inline float clamped(float value, float low, float high) {

@@ -52,7 +52,7 @@ def warp_composite(
         np.uint64(pictures),
         np.int32(side),
         np.int32(plane_of(side)),
-        np.int32(step_px),
+        np.float32(step_px),
         np.int32(width),
         np.int32(height),
     )

@@ -15,8 +15,9 @@ U8 = npt.NDArray[np.uint8]
 
 def flow_at(flows: F32, lines: Sequence[Line], step_px: int, x: F32, y: F32) -> F32:
     """(3, G, G, 2) at whole pixels x, y (h, w): the flow there, joined sharply along lines."""
-    step, half = np.float32(step_px), np.float32(0.5)
-    at = (x + half) / step - half, (y + half) / step - half
+    half = np.float32(0.5)
+    to_lattice = np.float32(1) / np.float32(step_px)
+    at = (x + half) * to_lattice - half, (y + half) * to_lattice - half
     flow, over, under = (sample(field, *at) for field in flows)
     for line in lines:
         left, top, right, bottom = (side * step_px for side in line.window)

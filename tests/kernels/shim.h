@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #define __global__
 #define __device__
@@ -21,6 +22,23 @@ inline uchar4 make_uchar4(unsigned char x, unsigned char y, unsigned char z, uns
 inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+
+inline float __uint_as_float(std::uint32_t bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+inline std::uint32_t __float_as_uint(float value) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+inline std::uint32_t __byte_perm(std::uint32_t low, std::uint32_t high, std::uint32_t chosen) {
+    const std::uint64_t bytes = static_cast<std::uint64_t>(high) << 32 | low;
+    std::uint32_t made = 0;
+    for (int i = 0; i < 4; ++i) made |= (bytes >> 8 * (chosen >> 4 * i & 7) & 0xFF) << 8 * i;
+    return made;
+}
 
 static Dim3 gridDim, blockDim, blockIdx, threadIdx;
 

@@ -24,7 +24,10 @@ def by_kernel(
     table = np.zeros(batch, FACE)
     for i, row in enumerate(table):
         row["fields"] = arena.add(packed_fields(known[i].upper, known[i].lower))
-        row["drivers"], row["lines"] = arena.add(moves[i]), arena.add(packed_lines(parted[i]))
+        row["drivers"], row["lines"] = (
+            arena.add(moves[i]),
+            arena.add(packed_lines(parted[i], STEP_PX)),
+        )
         row["forward"] = forward.address + i * 2 * plane * 8
         row["flows"] = out.address + i * 3 * plane * 8
         row["line_count"] = len(parted[i])
@@ -75,4 +78,4 @@ def test_reference_agrees_with_the_path_on_the_cpu(size_px: int) -> None:
 def test_a_line_of_too_many_points_is_refused() -> None:
     points = np.zeros((17, 2), np.float32)
     with pytest.raises(ValueError, match="17 points, expected 2 to 16"):
-        packed_lines([Line(points, (0, 0, 0, 0))])
+        packed_lines([Line(points, (0, 0, 0, 0))], STEP_PX)
