@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from kernels.guide import LINE_POINTS
+
 U8 = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
 
@@ -22,7 +24,6 @@ KERNELS = {
 OPTIONS = ("-std=c++17", "-fmad=false")
 """Without fused multiply-adds a GPU rounds as NumPy does; the kernels wait for memory anyway."""
 
-LINE_POINTS = 16
 LINE = np.dtype(
     [
         ("count", "i4"),

@@ -25,6 +25,8 @@ EDGE_PX = 0.05
 """Softness of the edge between two fields: a mean of both samples what lies between the rims."""
 
 
+LINE_POINTS = 16
+"""Points of a line at most."""
 Cells = tuple[int, int, int, int]
 """Cells of a lattice: left, top, right, bottom; none where right is not over left, or bottom not
 over top."""
@@ -40,12 +42,26 @@ class Line:
         stretched: in which the upper field is inverted in short steps.
         fade_px: how far below the line and beyond its ends the lower field fades out; None for
             the mouth's line, under which it goes on.
+
+    Raises:
+        ValueError: the points are of another shape or dtype, or `fade_px` is not over 0.
     """
 
     points: F32
     window: Cells
     stretched: Cells = (0, 0, 0, 0)
     fade_px: float | None = None
+
+    def __post_init__(self) -> None:
+        points = self.points
+        fits = points.shape[1:] == (2,) and 2 <= len(points) <= LINE_POINTS
+        if not fits or points.dtype != np.float32:
+            raise ValueError(
+                f"a line's points are {points.shape} {points.dtype}, "
+                f"expected (2 to {LINE_POINTS}, 2) float32"
+            )
+        if self.fade_px is not None and not self.fade_px > 0:
+            raise ValueError(f"fade_px is {self.fade_px}, expected over 0")
 
     @property
     def level_px(self) -> np.float32:

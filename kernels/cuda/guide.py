@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kernels.gpu import LINE, LINE_POINTS, Device, blocks
+from kernels.gpu import LINE, Device, blocks
 from kernels.guide import ITERATIONS, SHORT_ITERATIONS, SHORT_RELAX, Line
 
 F32 = npt.NDArray[np.float32]
@@ -31,15 +31,9 @@ def packed_fields(upper: F32, lower: F32) -> F32:
 
 
 def packed_lines(lines: Sequence[Line], step_px: int) -> npt.NDArray[Any]:
-    """Lines as the kernels read them.
-
-    Raises:
-        ValueError: a line has fewer than 2 points, or more than the kernels hold.
-    """
+    """Lines as the kernels read them: (L,) `kernels.gpu.LINE`."""
     packed = np.zeros(len(lines), LINE)
     counts = [len(line.points) for line in lines]
-    if wrong := [count for count in counts if not 2 <= count <= LINE_POINTS]:
-        raise ValueError(f"a line has {wrong[0]} points, expected 2 to {LINE_POINTS}")
     if not lines:
         return packed
     # Column by column: a struct's fields one at a time cost ten times as much.

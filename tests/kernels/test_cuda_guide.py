@@ -73,9 +73,3 @@ def test_reference_agrees_with_the_path_on_the_cpu(size_px: int) -> None:
     assert apart.mean() < 0.02
     # A hard edge may fall on either side of a pixel.
     assert (apart > 0.25).mean() < 1e-3
-
-
-def test_a_line_of_too_many_points_is_refused() -> None:
-    points = np.zeros((17, 2), np.float32)
-    with pytest.raises(ValueError, match="17 points, expected 2 to 16"):
-        packed_lines([Line(points, (0, 0, 0, 0))], STEP_PX)
