@@ -48,7 +48,7 @@ def test_what_is_measured_is_a_picture_that_moves() -> None:
 def test_a_copy_of_no_more_than_the_kernel_touches() -> None:
     traffic = bench._traffic(512, [[]])
     assert traffic["rgb_to_i420.cu"] == 512 * 512 * 9 // 2
-    # A source of 768 px in RGBA and planes out are most of what a warp touches.
-    assert 0.9 < (4 * 768**2 + 512 * 512 * 3 // 2) / traffic["warp_composite.cu"] < 1
+    # A source of 1024 px in RGBA and planes out are most of what a warp touches.
+    assert 0.9 < (4 * 1024**2 + 512 * 512 * 3 // 2) / traffic["warp_composite.cu"] < 1
     twice = bench._traffic(512, [[], []])
     assert all(twice[source] == 2 * nbytes for source, nbytes in traffic.items())
