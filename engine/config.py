@@ -12,9 +12,9 @@ def _check(name: str, value: float, low: float, high: float) -> None:
 
 
 EXPRESSIONS: dict[str, tuple[float, float]] = {
-    "serious": (-0.35, -0.007),
+    "serious": (-0.2, -0.008),
     "neutral": (0.0, 0.0),
-    "warm": (1.0, 0.004),
+    "warm": (0.4, 0.004),
 }
 """Each expression's smile, see `Motion.smile`, and raise of the brows in face widths."""
 

@@ -37,6 +37,15 @@ _LID_FALL, _LID_RISE = 0.97, 0.12
 """How far a blink moves the upper and the lower lid, in openings; together they just overlap."""
 _EYES_END = 0.6
 """Where what lids and brows move ends, on the way from the lower lids (0) to the upper lip (1)."""
+_SMILE = (
+    *((61, -0.045, -0.052), (291, 0.045, -0.052), (216, -0.034, -0.031), (436, 0.034, -0.031)),
+    *((50, -0.024, -0.021), (280, 0.024, -0.021), (205, -0.027, -0.018), (425, 0.027, -0.018)),
+    *((129, -0.016, -0.021), (358, 0.016, -0.021), (145, 0.0, -0.003), (374, 0.0, -0.003)),
+    *((0, 0.0, -0.018), (13, 0.0, -0.012), (17, 0.0, -0.008), (152, 0.0, 0.0)),
+    *((4, 0.0, 0.0), (168, 0.0, 0.0), (234, 0.0, 0.0), (454, 0.0, 0.0)),
+)
+"""Where a smile moves some landmarks, x and y in face widths: the mean of 292 smiling stills of
+models/weights/face_shape.md against 427 with shut mouths, its lips brought together."""
 _PRESS = 0.012
 """How far the lips may press into each other, in face widths."""
 
@@ -53,7 +62,7 @@ class Rig:
         head: (G, G, 4) float32, reach of the pose alone; eyeballs follow it.
         points: (478, N) float32, reach of each driver at the landmarks.
         opening: (K,) float32, what each lip mode adds to the mouth's opening, in face widths.
-            N = 4 + 2 (K + 3): the pose, then lips, lids and brow in x, then in y.
+            N = 4 + 2 (K + 4): the pose, then lips, lids, brow and smile in x, then in y.
     """
 
     source: U8
@@ -79,7 +88,9 @@ class Rig:
         turn = rotation(np.array((pose.yaw, pose.pitch, pose.roll)))[:2] * pose.scale
         rest = np.eye(2, 3)
         shift = np.array([[pose.x], [pose.y]]) * self.face_px
-        values = np.concatenate([self._shut(motion.lip_code), motion.blink, [motion.brow]])
+        values = np.concatenate(
+            [self._shut(motion.lip_code), motion.blink, [motion.brow, motion.smile]]
+        )
         skew_x, skew_y = turn[:, :1] * values, turn[:, 1:2] * values
         columns = np.concatenate([turn - rest, shift, skew_x, skew_y], axis=1)
         return np.ascontiguousarray(columns.T, np.float32)
@@ -168,7 +179,7 @@ def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
     ]
     near_eyes = _near_eyes(base.points, base.nodes)
     for field in spread:
-        field[..., len(face.opening) :, :] *= near_eyes[..., None, None]
+        field[..., len(face.opening) : -1, :] *= near_eyes[..., None, None]
     return base.rig(spread, modes, face.opening)
 
 
@@ -208,7 +219,7 @@ def _resize(picture: U8, side: int) -> U8:
 
 
 def _expression_modes(points: F64, face: FaceModel, face_px: float) -> F64:
-    """Displacements at the landmarks, one a unit of each mode: (K + 3, 478, 2) pixels."""
+    """Displacements at the landmarks, one a unit of each mode: (K + 4, 478, 2) pixels."""
     turn, size = _align(points, face)
     lips = (face.basis.astype(np.float64) @ turn.T)[..., :2] * size
     lips[:, np.concatenate([*topo.IRISES])] = 0.0
@@ -225,7 +236,20 @@ def _expression_modes(points: F64, face: FaceModel, face_px: float) -> F64:
         blinks[eye, folds, 1] = _LID_FALL * fall * share
     brow = np.zeros((1, len(points), 2))
     brow[0, topo.BROWS, 1] = -face_px
-    return np.concatenate([lips, blinks, brow])
+    return np.concatenate([lips, blinks, brow, _smile(points, face_px)[None]])
+
+
+def _smile(points: F64, face_px: float) -> F64:
+    """(478, 2) pixels that a broad smile moves the landmarks by; lips that touch go on touching."""
+    at = np.array([index for index, *_ in _SMILE])
+    way = np.array([(x, y) for _, x, y in _SMILE]) * face_px
+    reach_px = _REACH * face_px
+    system = _wendland(_distances(points[at, :2], points[at, :2]), reach_px)
+    system[np.diag_indices_from(system)] += _RIDGE
+    near = _wendland(_distances(points[:, :2], points[at, :2]), reach_px)
+    moved = near @ np.linalg.solve(system, way)
+    moved[np.concatenate([*topo.IRISES])] = 0.0
+    return np.asarray(moved)
 
 
 def _row(points: F64, row: I64, under: I64, values: F64 | None = None) -> tuple[F64, F64]:
