@@ -173,9 +173,14 @@ def _serve(args: argparse.Namespace) -> int:
         max_sessions=args.max_sessions,
         video_kbps=args.video_kbps,
     )
+    avatars = library(args, args.avatar)
+    from functools import partial
+
+    from engine.onboarding.make import open_tools
     from engine.server import serve
 
-    serve(server_config, config, _say_address, library(args, args.avatar), args.landmarker)
+    tools = partial(open_tools, args.backend, args.landmarker)
+    serve(server_config, config, _say_address, avatars, tools)
     return 0
 
 

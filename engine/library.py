@@ -1,6 +1,8 @@
 """The avatars there are: those that are built in, and a person's own in a folder."""
 
 import logging
+import re
+import unicodedata
 from pathlib import Path
 from typing import Final
 
@@ -77,6 +79,14 @@ class Library:
         if name not in own and len(own) >= MAX_OWN:
             raise AvatarError(f"there are {len(own)} own avatars, limit {MAX_OWN}: remove one")
 
+    def free_name(self, title: str) -> str:
+        """A name that is not taken, after a title such as "Ada Lovelace"."""
+        plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+        stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:32].strip("-") or "portrait"
+        taken = {*files.names(), *files.names(self.folder)}
+        numbered = (f"{stem}-{number}" for number in range(2, MAX_OWN + 3))
+        return next(name for name in (stem, *numbered) if name not in taken)
+
     def add(self, avatar: Avatar, replace: bool = False) -> Path:
         """Writes an avatar into the folder, whole or not at all; gives the file.
 
@@ -85,9 +95,7 @@ class Library:
         """
         self.check(avatar.info.name, replace)
         if not avatar.info.consent:
-            raise AvatarError(
-                f"avatar {avatar.info.name!r} carries no consent of the person shown"
-            )
+            raise AvatarError(f"avatar {avatar.info.name!r} carries no consent of the person shown")
         return avatar.save(self.folder)
 
     def remove(self, name: str) -> None:

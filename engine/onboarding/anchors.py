@@ -49,9 +49,7 @@ def follow(points: F64, wanted: Mapping[str, tuple[float, float]]) -> F64:
         way = np.subtract(wanted.get(name, points[at, :2]), points[at, :2])
         far = float(np.hypot(*way)) / wide
         if not far <= MOST:
-            raise PortraitError(
-                f"anchor {name} was dragged by {far:.2f} face widths, limit {MOST}"
-            )
+            raise PortraitError(f"anchor {name} was dragged by {far:.2f} face widths, limit {MOST}")
         ways[name] = way
     held = np.array([at for group in ANCHORS.values() for at in group])
     moved = np.array([ways[name] for name, group in ANCHORS.items() for _ in group])

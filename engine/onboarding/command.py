@@ -91,9 +91,7 @@ def _add(args: argparse.Namespace) -> int:
     # What needs no picture first: a name that is taken should not cost a wait.
     kept.check(args.name, args.replace)
     if not args.yes and not sys.stdin.isatty():
-        raise PortraitError(
-            "nobody confirmed that the person shown agreed: pass --yes if they did"
-        )
+        raise PortraitError("nobody confirmed that the person shown agreed: pass --yes if they did")
     from engine.onboarding import cut, faces, make, photo
 
     picture = photo.read_file(args.photo)
@@ -126,5 +124,3 @@ def _remove(args: argparse.Namespace) -> int:
     kept.remove(args.name)
     sys.stdout.write(f"{args.name} is removed from {kept.folder}\n")
     return 0
-
-

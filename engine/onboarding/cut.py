@@ -126,7 +126,9 @@ def _place(
             for down in _DOWN:
                 corner = middle - side * np.array([0.5 + aside, _EYES + down])
                 places = (corner + grid * side) @ upright  # the inverse of a rotation
-                out = (places < 0).any(-1) | (places[..., 0] > shape[1]) | (places[..., 1] > shape[0])
+                out = (
+                    (places < 0).any(-1) | (places[..., 0] > shape[1]) | (places[..., 1] > shape[0])
+                )
                 cost = 12 * float((out * weight).mean())
                 cost += (_WIDE - tight) + 2 * abs(aside) + 2 * abs(down)
                 if cost < best[0] - 1e-9:
@@ -145,9 +147,7 @@ def _warped(picture: U8, matrix: F64, side: int, border: int = cv2.BORDER_CONSTA
         matrix[:, :2] /= shrunk
     # Places are pixels' edges, OpenCV's their centres.
     matrix[:, 2] += (matrix[:, :2] @ np.full(2, 0.5)) - 0.5
-    done = cv2.warpAffine(
-        picture, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=border
-    )
+    done = cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=border)
     return np.asarray(done, np.uint8)
 
 

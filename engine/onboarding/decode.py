@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
-FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "HEIF")
+FORMATS: Final = "JPEG MPO PNG WEBP AVIF GIF BMP TIFF HEIF".split()
 GROUND: Final = (214, 210, 203)
 """What lies behind transparent parts."""
 _DEEP: Final = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
-class Refused(Exception):
+class UnreadableError(Exception):
     """The picture is not taken; the words say why."""
 
 
@@ -33,7 +33,7 @@ def decode(data: bytes, longest_px: int, max_pixels: int) -> tuple[dict[str, Any
         and alpha where there is any.
 
     Raises:
-        Refused: it is no such picture, too large, or broken.
+        UnreadableError: it is no such picture, too large, or broken.
     """
     # Both would be errors of ours: the size is checked here, metadata does not matter.
     warnings.simplefilter("ignore")
@@ -45,13 +45,13 @@ def decode(data: bytes, longest_px: int, max_pixels: int) -> tuple[dict[str, Any
         with Image.open(io.BytesIO(data), formats=known) as image:
             return _read(image, longest_px, max_pixels)
     except UnidentifiedImageError as error:
-        raise Refused("it is damaged, or no picture at all") from error
+        raise UnreadableError("it is damaged, or no picture at all") from error
     except MemoryError as error:
-        raise Refused("decoding it takes more memory than is allowed") from error
+        raise UnreadableError("decoding it takes more memory than is allowed") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         if "truncated" in str(error) or isinstance(error, EOFError):
-            raise Refused("it is cut off: its file ends before the picture does") from error
-        raise Refused(f"it is damaged: {error}") from error
+            raise UnreadableError("it is cut off: its file ends before the picture does") from error
+        raise UnreadableError(f"it is damaged: {error}") from error
 
 
 def _read(
@@ -59,7 +59,7 @@ def _read(
 ) -> tuple[dict[str, Any], list[bytes]]:
     wide, high = image.size
     if wide * high > max_pixels:
-        raise Refused(
+        raise UnreadableError(
             f"it has {wide} x {high} px, {wide * high / 1e6:.0f} megapixels, "
             f"limit {max_pixels / 1e6:.0f}"
         )
@@ -132,7 +132,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         told, pieces = decode(sys.stdin.buffer.read(), longest_px, max_pixels)
-    except Refused as error:
+    except UnreadableError as error:
         told, pieces = {"error": str(error)}, []
     out.write(json.dumps(told).encode() + b"\n")
     for piece in pieces:

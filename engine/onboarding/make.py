@@ -3,7 +3,7 @@
 import getpass
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -58,7 +58,7 @@ def open_tools(backend: str, landmarker: Path | None = None) -> Tools:
     from engine.matting import matte
     from models import weights
 
-    network = backends.load(backend, weights.path(weights.MATTE), 2)
+    network = backends.load(backend, weights.path("matte.onnx"), 2)
     return Tools(open_finder(backend, 2, landmarker), lambda picture: matte(picture, network))
 
 
@@ -70,7 +70,7 @@ def confirmed(name: str, title: str, by: str, source: str) -> AvatarInfo:
         by: who confirmed it.
         source: the picture's name.
     """
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     return AvatarInfo(
         name=name,
         title=title or name.replace("-", " ").replace("_", " ").title(),
