@@ -1,5 +1,6 @@
 """A portrait's mouth closed: where its landmarks go, and the picture warped after them."""
 
+from itertools import pairwise
 from typing import Final
 
 import cv2
@@ -8,7 +9,7 @@ import numpy.typing as npt
 
 from engine.frames import Motion
 from engine.render import Guided, RenderStage
-from engine.rig import Follower, ground
+from engine.rig import Follower, ground, near_eyes
 from kernels.guide import NO_MAP
 from kernels.warp_composite import Patch
 from models import expression, facemodel, faceshape, measures
@@ -20,8 +21,12 @@ U8 = npt.NDArray[np.uint8]
 LATTICE_PX: Final = 4
 OPEN: Final = 0.012
 """A mouth open less, in face widths, is shut: the rig lets its lips meet by itself."""
+WIDE: Final = 0.15
+"""A mouth open more shows too much of its inside to be closed."""
 _SMILE_KEPT: Final = 0.5
 """Share of a smile that is left when the lips meet: without any, a merry face turns stern."""
+_STEP: Final = 0.08
+"""How far a mouth is closed at a time, in face widths."""
 _WINDOW: Final = 1.7
 """Side of the square around the mouth that is warped, in face widths: nothing moves outside."""
 _STILL: Final = Motion(0, np.zeros(0, np.float32))
@@ -95,6 +100,8 @@ def closed(picture: U8, points: F64) -> tuple[U8, F64]:
     lips = expression.load().split(fitted.expression).lip[0] * _SMILE_KEPT
     lips[0] = 0.0
     wanted = met(posed(points, lips, np.zeros(3)))
+    # What the codes change around the eyes is theirs alone.
+    wanted = points + (wanted - points) * (1 - near_eyes(points, points[:, :2]))[:, None]
     # In whole pixels: all but the window stays as it was.
     width_px = float(np.linalg.norm(np.subtract(*points[list(topo.FACE_SIDES), :2])))
     half = LATTICE_PX * int(np.ceil(_WINDOW * width_px / 2 / LATTICE_PX))
@@ -103,7 +110,12 @@ def closed(picture: U8, points: F64) -> tuple[U8, F64]:
     rows, columns = (slice(at + half, at + 3 * half) for at in low[::-1])
     corner = np.append(low, 0).astype(np.float64)
     window = np.ascontiguousarray(around[rows, columns], np.uint8)
-    around[rows, columns] = led(window, points - corner, wanted - corner)
+    # A wide mouth is closed in steps: in one, the flow's inverse would not be found.
+    opened = float(measures.opening(points[None])[0])
+    ways = np.linspace(points - corner, wanted - corner, 1 + int(np.ceil(opened / _STEP)))
+    for before, after in pairwise(ways):
+        window = led(window, before, after)
+    around[rows, columns] = window
     return np.ascontiguousarray(around[half:-half, half:-half], np.uint8), wanted
 
 

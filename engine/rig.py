@@ -177,9 +177,9 @@ def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
         _spread(base.points[keep, :2], modes[:, keep], base.nodes, reach_px)
         for keep in (_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS))
     ]
-    near_eyes = _near_eyes(base.points, base.nodes)
+    upper_face = near_eyes(base.points, base.nodes)
     for field in spread:
-        field[..., len(face.opening) : -1, :] *= near_eyes[..., None, None]
+        field[..., len(face.opening) : -1, :] *= upper_face[..., None, None]
     return base.rig(spread, modes, face.opening)
 
 
@@ -327,7 +327,7 @@ def _head_weight(matte: U8, points: F64, face_px: float, nodes: F64) -> F64:
     return np.asarray(weight * _smoothstep(frame / margin))
 
 
-def _near_eyes(points: F64, nodes: F64) -> F64:
+def near_eyes(points: F64, nodes: F64) -> F64:
     """1 around eyes and brows, 0 from the nose's tip down: a blink must not reach the mouth."""
     down = points[topo.CHIN, :2] - points[topo.FOREHEAD, :2]
     down = down / np.linalg.norm(down)

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from engine.closing import WIDE
 from engine.errors import PortraitError
 from engine.onboarding.cut import face_px
 from models import measures
@@ -133,6 +134,12 @@ def _refused(landmarks: F32, size: npt.NDArray[np.float64]) -> str | None:
         return (
             f"the head looks {abs(pitch - _LEVEL_PITCH):.0f} degrees {way}, "
             f"limit {MAX_PITCH:.0f}: take a picture at the height of the eyes"
+        )
+    opened = float(measures.opening(landmarks[None].astype(np.float64))[0])
+    if opened > WIDE:
+        return (
+            f"the mouth is open by {opened:.2f} of the face's width, limit {WIDE}: "
+            "take a picture with the lips closed"
         )
     oval = landmarks[: topo.LANDMARKS - 10, :2]
     outside = float(((oval < 0) | (oval > size)).any(1).mean())

@@ -106,7 +106,7 @@ def read(data: bytes) -> Photo:
 
 
 def _too_large(size: int) -> str:
-    return f"the picture has {size / 2**20:.1f} MB, limit {MAX_BYTES // 2**20}"
+    return f"the picture has {size} bytes, limit {MAX_BYTES}"
 
 
 def _known(data: bytes) -> str | None:
