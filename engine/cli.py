@@ -180,6 +180,11 @@ def _serve(args: argparse.Namespace) -> int:
     from engine.server import serve
 
     tools = partial(open_tools, args.backend, args.landmarker)
+    if args.landmarker is not None:
+        # Its file is a person's own: what is wrong with it should be said now.
+        opened = tools()
+        serve(server_config, config, _say_address, avatars, lambda: opened)
+        return 0
     serve(server_config, config, _say_address, avatars, tools)
     return 0
 

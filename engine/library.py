@@ -108,10 +108,8 @@ class Library:
             raise AvatarError(f"avatar {name!r} is built in and cannot be removed")
         own = files.names(self.folder)
         if name not in own:
-            raise AvatarError(
-                f"there is no own avatar {name!r} in {self.folder}, "
-                f"expected one of {', '.join(own) or '(there are none)'}"
-            )
+            known = f"expected one of {', '.join(own)}" if own else "nor any other"
+            raise AvatarError(f"there is no own avatar {name!r} in {self.folder}, {known}")
         try:
             (self.folder / f"{name}{SUFFIX}").unlink()
         except OSError as error:

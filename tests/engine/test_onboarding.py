@@ -1,5 +1,7 @@
 """From a picture with landmarks to an avatar."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -294,7 +296,7 @@ def test_a_sample_is_a_film_with_sound(kind, tmp_path):
         sound = np.concatenate([f.to_ndarray().ravel() for f in made.decode(audio=0)])
     assert len(pictures) == 81
     assert np.abs(sound.astype(float)).max() > 0.05
-    moved = [np.abs(a.astype(int) - b).mean() for a, b in zip(pictures, pictures[1:], strict=False)]
+    moved = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(pictures)]
     assert max(moved) > 0.2
 
 
