@@ -174,9 +174,10 @@ async def test_what_is_no_picture_is_refused(library, body, words):
 
 async def test_a_picture_without_a_usable_face_is_refused(library):
     tiny = photograph(MAYA, head_px=150)[1]
-    async with server(library, tiny) as http, http.post(
-        "/api/portraits", data=encoded(PHOTO)
-    ) as response:
+    async with (
+        server(library, tiny) as http,
+        http.post("/api/portraits", data=encoded(PHOTO)) as response,
+    ):
         assert "px wide, expected at least 90" in await refusal(response, 422)
 
 

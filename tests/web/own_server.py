@@ -1,4 +1,7 @@
-"""A server that takes pictures, with a finder that knows the test's picture: `FOLDER`."""
+"""A server that takes pictures: `FOLDER NAME...`, where the avatars stand in the picture brought.
+
+Its finder knows where `photograph` put them, so that the page is tested apart from the networks.
+"""
 
 import sys
 from pathlib import Path
@@ -9,6 +12,9 @@ from engine.library import Library
 from engine.server import serve
 from tests.engine.portraits import photograph, tools
 
+PLACES = {"maya": (0.28, 0.55), "kofi": (0.74, 0.55)}
+HEAD_PX = 560
+
 
 def ready(url: str) -> None:
     sys.stdout.write(f"{url}\n")
@@ -16,7 +22,7 @@ def ready(url: str) -> None:
 
 
 if __name__ == "__main__":
-    faces = [photograph(find(name), at=at, head_px=620)[1] for name, at in (("maya", (0.3, 0.55)), ("kofi", (0.72, 0.55)))]
-    if len(sys.argv) > 2:
-        faces = [photograph(find("maya"), tilt=5)[1]]
-    serve(ServerConfig(port=0), EngineConfig(), ready, Library(Path(sys.argv[1])), lambda: tools(*faces))
+    folder, *shown = sys.argv[1:]
+    faces = [photograph(find(name), at=PLACES[name], head_px=HEAD_PX)[1] for name in shown]
+    config = EngineConfig(live=True)
+    serve(ServerConfig(port=0), config, ready, Library(Path(folder)), lambda: tools(*faces))
