@@ -207,16 +207,19 @@ async def test_pictures_do_not_come_faster_than_they_may(library, monkeypatch):
 
 async def test_more_pictures_at_once_than_places_are_turned_away(library, monkeypatch):
     monkeypatch.setattr(api, "MAX_WAITING", 1)
-    gate = asyncio.Event()
+    gate, begun = asyncio.Event(), asyncio.Event()
 
     async def slow():
         yield b"x"
+        begun.set()
         await gate.wait()
 
     async with server(library) as http:
         first = asyncio.create_task(http.post("/api/portraits", data=slow()).__aenter__())
-        while not http.onboarding._waiting:
-            await asyncio.sleep(0.01)
+        await begun.wait()
+        # The server has read the first piece once another answer has come.
+        async with http.get("/api/portraits") as response:
+            assert response.status == 200
         async with http.post("/api/portraits", data=b"x") as response:
             assert "try again in a moment" in await refusal(response, 503)
         gate.set()
