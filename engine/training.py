@@ -15,6 +15,7 @@ TRAININGS = {
     "align": ("models.train.speech.align", "times of the sounds in real speech with known words"),
     "shapes": ("models.train.speech.coarticulation", "what lips do for each sound (shapes.npz)"),
     "lips": ("models.train.lips", "lip network: from sound to lip code and lip embedding"),
+    "landmarks": ("models.train.landmarks", "face detector and network of its 478 landmarks"),
     "windows": ("bench.reenact.command", "footage, stills and heads -> windows to paint"),
     "render": ("models.train.render", "render network: paints the mouth over the guide"),
     "motion": ("models.train.motion", "motion network: head pose and blinks to go with speech"),
