@@ -170,7 +170,7 @@ class Regressor(nn.Module):
         features = self.trunk(picture)
         heat = self.heat(self.fuse(features)).float().flatten(2).softmax(-1)
         heat = heat.unflatten(2, (_GRID, _GRID))
-        local = torch.stack([heat.sum(2) @ self.steps, heat.sum(3) @ self.steps], -1)
+        local = torch.stack([(heat.sum(at) * self.steps).sum(-1) for at in (2, 3)], -1)
         thought = self.think(self.squeeze(features[-1]).flatten(1))
         whole = self.whole(thought).float().unflatten(1, (LANDMARKS, 3))
         share = self.share.sigmoid()[None, :, None]
