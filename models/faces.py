@@ -190,7 +190,7 @@ class FaceFinder:
         points, score = np.zeros((LANDMARKS, 3), np.float32), 0.0
         for _ in range(passes):
             said = self._regressor.run({"picture": planes(crop(picture, frame))})
-            points, score = frame.out(said["points"][0]), float(said["score"][0])
+            points, score = frame.out(said["points"][0]), float(said["score"].reshape(()))
             after = frame_of(points)
             if not np.isfinite(points).all() or after.size < 1:
                 return None

@@ -128,7 +128,7 @@ class Guess:
         points: (B, 478, 3) in crop sides from the crop's corner; z in crop sides.
         whole: (B, 478, 3) the same from the picture as a whole alone.
         local: (B, 478, 2) the same from heatmaps alone.
-        score: (B,) logit that a face fills the crop.
+        score: (B, 1) logit that a face fills the crop.
     """
 
     points: Tensor
@@ -176,10 +176,10 @@ class Regressor(nn.Module):
         share = self.share.sigmoid()[None, :, None]
         mixed = whole[..., :2] + share * (local - whole[..., :2])
         points = torch.cat([mixed, whole[..., 2:]], -1)
-        return Guess(points, whole, local, self.score(thought).float()[:, 0])
+        return Guess(points, whole, local, self.score(thought).float())
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Points (B, 478, 3) and score (B,) from 0 to 1."""
+        """Points (B, 478, 3) and score (B, 1) from 0 to 1."""
         found = self.guess(picture)
         return found.points, found.score.sigmoid()
 

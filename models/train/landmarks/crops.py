@@ -227,7 +227,7 @@ def loss(guess: Guess, crops: Crops, weight: Tensor, parting: Parting) -> dict[s
         "whole": 0.5 * off(guess.whole, 0.5),
         "local": 0.5 * mean(local),
         "gap": 0.5 * mean(gap),
-        "score": 0.3 * F.binary_cross_entropy_with_logits(guess.score, crops.face),
+        "score": 0.3 * F.binary_cross_entropy_with_logits(guess.score[:, 0], crops.face),
     }
 
 
