@@ -111,10 +111,14 @@ class FaceFinder:
     Args:
         detector: says where faces are in a small picture.
         regressor: says where the landmarks are in a face's crop.
+        crop_px, room: side of the regressor's crop, and the same in face sizes.
     """
 
-    def __init__(self, detector: Runs, regressor: Runs) -> None:
+    def __init__(
+        self, detector: Runs, regressor: Runs, crop_px: int = CROP_PX, room: float = ROOM
+    ) -> None:
         self._detector, self._regressor = detector, regressor
+        self._crop_px, self._room = crop_px, room
 
     def find(self, picture: U8, most: int = 10) -> list[FoundFace]:
         """The faces in an (H, W, 3) uint8 RGB picture, the largest first; none is an empty list.
@@ -189,8 +193,9 @@ class FaceFinder:
         """The face near a frame, or None."""
         points, score = np.zeros((LANDMARKS, 3), np.float32), 0.0
         for _ in range(passes):
-            said = self._regressor.run({"picture": planes(crop(picture, frame))})
-            points, score = frame.out(said["points"][0]), float(said["score"].reshape(()))
+            grown = frame._replace(size=frame.size * self._room / ROOM)
+            said = self._regressor.run({"picture": planes(crop(picture, grown, self._crop_px))})
+            points, score = grown.out(said["points"][0]), float(said["score"].reshape(()))
             after = frame_of(points)
             if not np.isfinite(points).all() or after.size < 1:
                 return None
@@ -236,9 +241,9 @@ def read_map(said: F32) -> list[tuple[float, Frame]]:
     return found
 
 
-def crop(picture: U8, frame: Frame) -> U8:
-    """(CROP_PX, CROP_PX, 3): a face's crop, upright; the picture's rim goes on outside it."""
-    shrink = frame.side / CROP_PX
+def crop(picture: U8, frame: Frame, side_px: int = CROP_PX) -> U8:
+    """(side_px, side_px, 3): a face's crop, upright; the picture's rim goes on outside it."""
+    shrink = frame.side / side_px
     if shrink > 1.5:
         # Bilinear sampling alone would skip pixels.
         reach = 0.75 * frame.side
@@ -252,15 +257,15 @@ def crop(picture: U8, frame: Frame) -> U8:
         frame = Frame(
             (frame.x - left) * scale, (frame.y - top) * scale, frame.size * scale, frame.roll
         )
-    step = frame.side / CROP_PX
+    step = frame.side / side_px
     cos, sin = step * np.cos(frame.roll), step * np.sin(frame.roll)
     # Pixel (u, v) has its middle at (u + 0.5, v + 0.5).
-    middle = (CROP_PX - 1) / 2
+    middle = (side_px - 1) / 2
     x, y = frame.x - 0.5 - cos * middle + sin * middle, frame.y - 0.5 - sin * middle - cos * middle
     matrix = np.array([[cos, -sin, x], [sin, cos, y]], np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     rim = cv2.BORDER_REPLICATE
-    made = cv2.warpAffine(picture, matrix, (CROP_PX, CROP_PX), flags=flags, borderMode=rim)
+    made = cv2.warpAffine(picture, matrix, (side_px, side_px), flags=flags, borderMode=rim)
     return np.asarray(made, np.uint8)
 
 
