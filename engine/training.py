@@ -48,6 +48,15 @@ synthetic heads (HEADS):
   visavis train render score SAMPLES STUDENTS/1
   visavis train render export STUDENTS/1 FOLDER
 
+and to the two that find faces and landmarks, from pictures that MediaPipe labelled:
+
+  visavis train landmarks pack PACK --stills STILLS STILL_LABELS --clips FOOTAGE LABELS
+    --heads HEADS SEEN --backgrounds FOLDER
+  visavis train landmarks train landmarks PACK POINTS --device cuda
+  visavis train landmarks train detector PACK FACES --device cuda
+  visavis train landmarks export landmarks POINTS FOLDER
+  visavis train landmarks export detector FACES FOLDER
+
 HEARING, RUN, MOVING, TEACHER and STUDENTS/1 are folders: config.json holds the settings,
 weights.pt the weights, curve.csv the losses for a spreadsheet, checkpoint.pt the place where a
 training that was broken off goes on when its command is given again. `visavis bench quality`
