@@ -18,6 +18,7 @@ from engine.training import GUIDE, TRAININGS
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 BENCHES = {
+    "faces": "faces and landmarks in pictures against labels",
     "drift": "ten minutes of talk: is the mouth as sharp and as like at their end",
     "latency": "from the microphone to the lips in a real browser",
     "quality": "lips, head and eyes from speech against what its speakers did",
