@@ -70,6 +70,7 @@ def _train(args: argparse.Namespace) -> None:
     # Figures are told as they come: a run on a lent machine is watched, not read afterwards.
     logging.getLogger("models.train.matte").setLevel(logging.INFO)
     torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device is {args.device!r}, but torch sees no GPU here")
     config = replace(fit.TrainConfig(), budget_s=args.budget_s, batch=args.batch, lr=args.lr)
