@@ -8,17 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.backends import Network
+from kernels.guided import coefficients
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 
-_GUIDE_RADIUS, _GUIDE_RIDGE = 4, 1e-4
-"""Of the guided filter that brings alpha to full resolution: window in pixels of the network's
+_RADIUS, _RIDGE = 3, 1e-4
+"""Of the guided filter that brings alpha to full resolution: reach in pixels of the network's
 picture, and what stands against noise in the guide, in squared brightness of [0, 1]."""
-_SURE = 0.06
-"""Alpha this near to 0 or 1 is left as the network says."""
+_SURE = 0.04
+"""Alpha this near to 0 or 1, all around, stays as the network says."""
+_WIDE, _NARROW = 0.06, 0.006
+"""Reach of the blurs that part colours, of the picture's longer side."""
 _CLEAR = 12
-"""Alpha, of 255, over which a pixel does not count as background when the hole is filled."""
+"""Alpha, of 255, over which a pixel does not count as background when the person is filled in."""
+_APART = 0.008
+"""How far from the person's rim the background is taken from, of the picture's longer side."""
 
 
 def matte(picture: U8, network: Network) -> U8:
@@ -35,10 +40,11 @@ def matte(picture: U8, network: Network) -> U8:
         ValueError: the picture has another shape or dtype.
     """
     _check(picture)
-    seen, (x, y, wide, high) = _letterbox(picture, network.inputs["picture"][2])
-    found = network.run({"picture": seen.transpose(2, 0, 1)[None]})["alpha"][0, 0]
+    seen, (x, y, wide, high) = _boxed(picture, network.inputs["picture"][2])
+    feed = np.ascontiguousarray(seen.transpose(2, 0, 1)[None])
+    found = np.asarray(network.run({"picture": feed})["alpha"][0, 0], np.float32)
     window = slice(y, y + high), slice(x, x + wide)
-    alpha = _enlarged(np.ascontiguousarray(found[window]), seen[window], picture)
+    alpha = _enlarged(found, seen, window, picture)
     return np.asarray(np.rint(alpha * 255), np.uint8)
 
 
@@ -60,7 +66,20 @@ def foreground(picture: U8, alpha: U8) -> U8:
         ValueError: shapes or dtypes do not fit.
     """
     _check(picture, alpha)
-    raise NotImplementedError
+    colours = picture.astype(np.float32)
+    share = (alpha.astype(np.float32) / 255)[..., None]
+    front, back = colours, colours
+    for reach in (_WIDE, _NARROW):
+        radius = max(round(reach * max(alpha.shape)), 1)
+        front_wide, known = _mean(front, share, radius)
+        back_wide, _ = _mean(back, 1 - share, radius)
+        wrong = colours - share * front_wide - (1 - share) * back_wide
+        # Where the window holds nothing of the person its last colours stay.
+        front = np.where(known > 1e-3, np.clip(front_wide + share * wrong, 0, 255), front)
+        back = back_wide
+    spread = _pulled(front, (alpha > _CLEAR).astype(np.float32))
+    found = np.where(alpha[..., None] > _CLEAR, front, spread)
+    return np.asarray(np.rint(found), np.uint8)
 
 
 def fill(picture: U8, alpha: U8) -> U8:
@@ -71,30 +90,94 @@ def fill(picture: U8, alpha: U8) -> U8:
         alpha: (H, W) uint8.
 
     Returns:
-        (H, W, 3) uint8 RGB; the picture itself where alpha is 0.
+        (H, W, 3) uint8 RGB; the picture itself well away from the person.
 
     Raises:
         ValueError: shapes or dtypes do not fit.
     """
     _check(picture, alpha)
-    raise NotImplementedError
+    reach = max(round(_APART * max(alpha.shape)), 1)
+    person = cv2.dilate((alpha > _CLEAR).astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8))
+    known = 1 - person.astype(np.float32)
+    if not known.any():
+        mean = picture.reshape(-1, 3).mean(0)
+        return np.broadcast_to(np.rint(mean), picture.shape).astype(np.uint8)
+    filled = _pulled(picture.astype(np.float32), known)
+    soft = cv2.GaussianBlur(known, (0, 0), reach / 2)[..., None] * known[..., None]
+    return np.asarray(np.rint(filled + soft * (picture - filled)), np.uint8)
 
 
 def _check(picture: U8, alpha: U8 | None = None) -> None:
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ValueError(
-            f"picture is {picture.shape} {picture.dtype}, expected (H, W, 3) uint8"
-        )
+        raise ValueError(f"picture is {picture.shape} {picture.dtype}, expected (H, W, 3) uint8")
     if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != picture.shape[:2]):
         raise ValueError(
             f"alpha is {alpha.shape} {alpha.dtype}, expected {picture.shape[:2]} uint8"
         )
 
 
-def _letterbox(picture: U8, side: int) -> tuple[F32, tuple[int, int, int, int]]:
-    """The picture fitted into a grey square: (side, side, 3) float32 in [0, 1]; its x, y, w, h."""
-    raise NotImplementedError
+def _boxed(picture: U8, side: int) -> tuple[F32, tuple[int, int, int, int]]:
+    """Fitted into a square, its rims drawn out: (side, side, 3) float32 in [0, 1]; x, y, w, h."""
+    high, wide = picture.shape[:2]
+    scale = side / max(high, wide)
+    size = max(round(wide * scale), 1), max(round(high * scale), 1)
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    fitted = cv2.resize(picture, size, interpolation=way)
+    x, y = (side - size[0]) // 2, (side - size[1]) // 2
+    rims = y, side - size[1] - y, x, side - size[0] - x
+    boxed = cv2.copyMakeBorder(fitted, *rims, cv2.BORDER_REPLICATE)
+    return boxed.astype(np.float32) / 255, (x, y, *size)
 
 
-def _enlarged(alpha: F32, seen: F32, picture: U8) -> F32:
-    raise NotImplementedError
+def _enlarged(found: F32, seen: F32, window: tuple[slice, slice], picture: U8) -> F32:
+    """The network's alpha at full resolution, its rim on the picture's own edges.
+
+    The guided filter's coefficients are found where the network looked and applied to the picture
+    (He 2015, "Fast guided filter").
+    """
+    size = picture.shape[1], picture.shape[0]
+    slope, base = coefficients(seen, found, _RADIUS, _RIDGE)
+    linear = np.dstack([slope, base])[window]
+    linear = cv2.resize(np.ascontiguousarray(linear), size, interpolation=cv2.INTER_LINEAR)
+    fine = np.einsum("hwc,hwc->hw", linear[..., :3], picture, dtype=np.float32) / 255
+    fine = np.clip(fine + linear[..., 3], 0, 1)
+    plain = np.ascontiguousarray(found[window])
+    wide = np.clip(cv2.resize(plain, size, interpolation=cv2.INTER_CUBIC), 0, 1)
+    kernel = np.ones((3, 3), np.uint8)
+    least, most = cv2.erode(plain, kernel), cv2.dilate(plain, kernel)
+    sure = ((least > 1 - _SURE) | (most < _SURE)).astype(np.float32)
+    sure = cv2.resize(sure, size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(fine + sure * (np.rint(wide) - fine), np.float32)
+
+
+def _mean(colours: F32, weight: F32, radius: int) -> tuple[F32, F32]:
+    """Weighted mean over a box: (H, W, 3), and the weight's own mean (H, W, 1)."""
+    side = (2 * radius + 1,) * 2
+    share = cv2.blur(weight, side, borderType=cv2.BORDER_REPLICATE)[..., None]
+    total = cv2.blur(colours * weight, side, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(total / (share + 1e-5), np.float32), np.asarray(share, np.float32)
+
+
+def _pulled(colours: F32, known: F32) -> F32:
+    """Colours carried from where they are known to where not, over a pyramid (pull and push).
+
+    Args:
+        colours: (H, W, 3) float32.
+        known: (H, W) float32 in [0, 1], not all 0.
+
+    Returns:
+        (H, W, 3) float32.
+    """
+    levels = [np.dstack([colours * known[..., None], known]).astype(np.float32)]
+    while max(levels[-1].shape[:2]) > 1:
+        high, wide = levels[-1].shape[:2]
+        half = (wide + 1) // 2, (high + 1) // 2
+        levels.append(np.asarray(cv2.resize(levels[-1], half, interpolation=cv2.INTER_AREA)))
+    top = levels[-1].reshape(1, 1, 4)
+    filled = top[..., :3] / np.maximum(top[..., 3:], 1e-9)
+    for level in reversed(levels[:-1]):
+        size = level.shape[1], level.shape[0]
+        above = cv2.resize(filled, size, interpolation=cv2.INTER_LINEAR).reshape(*level.shape[:2], 3)
+        # A cell that is known in part takes the rest from the level above.
+        filled = level[..., :3] + (1 - level[..., 3:]) * above
+    return np.asarray(filled, np.float32)

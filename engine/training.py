@@ -19,6 +19,7 @@ TRAININGS = {
     "windows": ("bench.reenact.command", "footage, stills and heads -> windows to paint"),
     "render": ("models.train.render", "render network: paints the mouth over the guide"),
     "motion": ("models.train.motion", "motion network: head pose and blinks to go with speech"),
+    "matte": ("models.train.matte", "matting network: the person apart from the background"),
 }
 """What can be trained: its module, whose `main(argv)` is the command, and what it is."""
 
