@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from engine.frames import Motion
 from engine.render import Guided, RenderStage
-from engine.rig import Follower, ground, near_eyes
+from engine.rig import follow, ground, near_eyes
 from kernels.guide import NO_MAP
 from kernels.warp_composite import Patch
 from models import expression, facemodel, faceshape, measures
@@ -32,16 +32,17 @@ _WINDOW: Final = 1.7
 _STILL: Final = Motion(0, np.zeros(0, np.float32))
 
 
-def posed(points: F64, lips: F64 | None, turn: F64) -> F64:
+def posed(points: F64, lips: F64 | None, turn: F64, fitted: faceshape.Fit | None = None) -> F64:
     """Landmarks (478, 3) of the same face with other lips and another pose.
 
     Args:
         points: (478, 3) pixels.
         lips: lip code of `models.expression`; that of the mean shut mouth by default.
         turn: (3,) yaw, pitch and roll, radians.
+        fitted: `faceshape.fit` of these points, where it has been made.
     """
     shape, split = faceshape.load(), expression.load()
-    fitted = faceshape.fit(points[None], model=shape)
+    fitted = fitted or faceshape.fit(points[None], model=shape)
     codes = split.split(fitted.expression)
     wanted = np.zeros_like(codes.lip) if lips is None else lips[None]
     changed = split.join(codes._replace(lip=wanted)) - split.join(codes)
@@ -77,7 +78,8 @@ def led(picture: U8, points: F64, wanted: F64) -> U8:
     """
     side = picture.shape[0]
     base = ground(picture, np.full((side, side), 255, np.uint8), points, side, shut=False)
-    rig, drivers = Follower(base, facemodel.load().stable.astype(np.int64)).rig(wanted[:, :2])
+    stable = facemodel.load().stable.astype(np.int64)
+    rig, drivers = follow(base, stable, wanted[:, :2])
     flow = RenderStage(rig, _Nothing()).guide(_STILL, drivers).flow
     axis = np.arange(side, dtype=np.float32)
     places = flow + np.stack(np.meshgrid(axis, axis), axis=-1)
@@ -99,7 +101,7 @@ def closed(picture: U8, points: F64) -> tuple[U8, F64]:
     fitted = faceshape.fit(points[None])
     lips = expression.load().split(fitted.expression).lip[0] * _SMILE_KEPT
     lips[0] = 0.0
-    wanted = met(posed(points, lips, np.zeros(3)))
+    wanted = met(posed(points, lips, np.zeros(3), fitted))
     # What the codes change around the eyes is theirs alone.
     wanted = points + (wanted - points) * (1 - near_eyes(points, points[:, :2]))[:, None]
     # In whole pixels: all but the window stays as it was.

@@ -199,16 +199,34 @@ class Follower:
 
     def rig(self, landmarks: F64) -> tuple[Rig, F32]:
         """The rig whose `drivers` (6, 2), returned with it, take every landmark to (478, 2)."""
-        way = landmarks - self.base.points[:, :2]
-        at = self.base.at_points
-        pose, *_ = np.linalg.lstsq(at[self._stable], way[self._stable], rcond=None)
-        left = way - at @ pose
+        pose, left = _parted(self.base, self._stable, landmarks)
         spread = [
             (carry @ left[keep]).reshape(*self.base.nodes.shape[:2], 1, 2)
             for keep, carry in zip(self._held, self._carry, strict=True)
         ]
-        drivers = np.concatenate([pose, np.eye(2)]).astype(np.float32)
-        return self.base.rig(spread, left[None], np.zeros(0, np.float32)), drivers
+        return _following(self.base, spread, pose, left)
+
+
+def follow(base: Ground, stable: I64, landmarks: F64) -> tuple[Rig, F32]:
+    """As `Follower.rig`, for one set of landmarks alone: quicker than to make a `Follower`."""
+    pose, left = _parted(base, stable, landmarks)
+    spread = [
+        _spread(base.points[keep, :2], left[None, keep], base.nodes, _REACH * base.face_px)
+        for keep in (_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS))
+    ]
+    return _following(base, spread, pose, left)
+
+
+def _parted(base: Ground, stable: I64, landmarks: F64) -> tuple[F64, F64]:
+    """The ways of landmarks (478, 2) as the head's pose (4, 2), and what is left (478, 2)."""
+    way = landmarks - base.points[:, :2]
+    pose, *_ = np.linalg.lstsq(base.at_points[stable], way[stable], rcond=None)
+    return pose, way - base.at_points @ pose
+
+
+def _following(base: Ground, spread: list[F64], pose: F64, left: F64) -> tuple[Rig, F32]:
+    drivers = np.concatenate([pose, np.eye(2)]).astype(np.float32)
+    return base.rig(spread, left[None], np.zeros(0, np.float32)), drivers
 
 
 def _resize(picture: U8, side: int) -> U8:
@@ -293,9 +311,10 @@ def _spread(points: F64, modes: F64, nodes: F64, reach_px: float, ridge: float =
     system = _wendland(_distances(points, points), reach_px)
     system[np.diag_indices_from(system)] += ridge
     weights = np.linalg.solve(system, np.moveaxis(modes, 1, 0).reshape(len(points), -1))
-    kernel = _wendland(_distances(nodes.reshape(-1, 2), points).astype(np.float32), reach_px)
-    spread: F64 = kernel @ weights.astype(np.float32)
-    return np.asarray(spread.reshape(*nodes.shape[:2], count, channels))
+    small = weights.astype(np.float32)
+    # Row by row: the whole kernel of a large lattice takes hundreds of megabytes.
+    rows = [_wendland(_distances(r, points).astype(np.float32), reach_px) @ small for r in nodes]
+    return np.asarray(np.stack(rows).reshape(*nodes.shape[:2], count, channels))
 
 
 def _carrier(points: F64, nodes: F64, reach_px: float) -> F32:
