@@ -46,7 +46,7 @@ class AvatarInfo:
     consent: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Avatar:
     """A portrait with its landmarks.
 

@@ -10,7 +10,8 @@ from engine import avatar as files
 from engine.avatar import SUFFIX, Avatar
 from engine.errors import AvatarError
 
-MAX_OWN: Final = 100
+MAX_OWN: Final = 50
+"""A server holds all of them ready: up to 5 MB each."""
 _log = logging.getLogger(__name__)
 
 

@@ -50,7 +50,7 @@ _PRESS = 0.012
 """How far the lips may press into each other, in face widths."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Rig:
     """An avatar made ready for one picture size. All places are pixels of that picture.
 
@@ -220,7 +220,7 @@ def follow(base: Ground, stable: I64, landmarks: F64) -> tuple[Rig, F32]:
 def _parted(base: Ground, stable: I64, landmarks: F64) -> tuple[F64, F64]:
     """The ways of landmarks (478, 2) as the head's pose (4, 2), and what is left (478, 2)."""
     way = landmarks - base.points[:, :2]
-    pose, *_ = np.linalg.lstsq(base.at_points[stable], way[stable], rcond=None)
+    pose = np.asarray(np.linalg.lstsq(base.at_points[stable], way[stable], rcond=None)[0])
     return pose, way - base.at_points @ pose
 
 

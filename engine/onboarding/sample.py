@@ -19,7 +19,7 @@ from engine.media import decode
 from engine.pipeline import Pipeline
 
 SENTENCE: Final = Path(__file__).with_name("hello.ogg")
-"""Speech of ours, see tests/data/README.md."""
+"""Two sentences of our own tests/data/speech.ogg, see the README there."""
 KINDS: Final[dict[str, tuple[str, str, str, dict[str, str]]]] = {
     "mp4": ("mp4", "libx264", "aac", {"preset": "veryfast", "crf": "21"}),
     "webm": ("webm", "libvpx", "libopus", {"deadline": "realtime", "cpu-used": "6"}),
