@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,16 @@ class Shown:
     avatar: Avatar
     picture: bytes
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the page is told of it."""
+        info = self.avatar.info
+        own = bool(info.consent)
+        # Browsers keep pictures for a minute: one that took another's name has another address.
+        version = "?v=" + re.sub(r"\D", "", info.created) if own else ""
+        address = f"/api/avatars/{info.name}/picture{version}"
+        return {"name": info.name, "title": info.title, "picture": address, "own": own}
+
 
 class Calls:
     """The calls that run, and what they share.
@@ -80,7 +91,7 @@ class Calls:
         self._pace = Pace(MAX_ATTEMPTS, ATTEMPTS_S)
         # Threads outlive calls: new ones would each bring memory that malloc does not give back.
         self._executor = ThreadPoolExecutor(config.max_sessions, thread_name_prefix="pipeline")
-        self.shown = {name: _show(avatars.find(name)) for name in avatars.names()}
+        self.shown = {name: show(avatars.find(name)) for name in avatars.names()}
         if not self.shown:
             raise AvatarError("there is no avatar, expected at least one")
 
@@ -106,9 +117,9 @@ class Calls:
         """Notes an attempt to call; True if there were too many of late to look at this one."""
         return self._pace.too_fast()
 
-    def add(self, avatar: Avatar) -> None:
+    def add(self, shown: Shown) -> None:
         """Lets an avatar be called; one of its name is called no more, calls that run go on."""
-        self.shown[avatar.info.name] = _show(avatar)
+        self.shown[shown.avatar.info.name] = shown
 
     def remove(self, name: str) -> None:
         """Lets an avatar be called no more; calls that run go on."""
@@ -215,7 +226,8 @@ class Calls:
             gc.collect()
 
 
-def _show(avatar: Avatar) -> Shown:
+def show(avatar: Avatar) -> Shown:
+    """Makes the picture that stands for an avatar."""
     portrait = cv2.cvtColor(avatar.portrait, cv2.COLOR_RGB2BGR)
     if portrait.shape[0] > _PICTURE_PX:
         portrait = cv2.resize(portrait, (_PICTURE_PX, _PICTURE_PX), interpolation=cv2.INTER_AREA)

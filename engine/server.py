@@ -225,17 +225,7 @@ def _error(status: int, sentence: str) -> web.Response:
 
 
 async def _avatars(request: web.Request) -> web.Response:
-    return web.json_response(
-        [
-            {
-                "name": name,
-                "title": shown.avatar.info.title,
-                "picture": f"/api/avatars/{name}/picture",
-                "own": bool(shown.avatar.info.consent),
-            }
-            for name, shown in request.app[CALLS].shown.items()
-        ]
-    )
+    return web.json_response([shown.told for shown in request.app[CALLS].shown.values()])
 
 
 async def _picture(request: web.Request) -> web.Response:

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from aiohttp import web
 
 from engine.avatar import Avatar
-from engine.calls import Calls
+from engine.calls import Calls, Shown, show
 from engine.errors import AvatarError, ConfigError, PortraitError
 from engine.library import Library
 from engine.onboarding import make, photo, sample
@@ -164,7 +164,7 @@ async def _bring(request: web.Request) -> web.Response:
             raise web.HTTPUnprocessableEntity(text=str(error)) from error
     here.drafts.add(draft)
     return web.json_response(
-        {**_told(draft), "mesh": mesh()},
+        {**await here.work(_told, draft), "mesh": mesh()},
         status=201,
         headers={"Location": f"/api/portraits/{draft.token}"},
     )
@@ -181,7 +181,7 @@ async def _change(request: web.Request) -> web.Response:
             await here.work(draft.change, number, _places(wanted.get("anchors", {})))
         except PortraitError as error:
             raise web.HTTPUnprocessableEntity(text=str(error)) from error
-    return web.json_response(_told(draft))
+    return web.json_response(await here.work(_told, draft))
 
 
 async def _sample(request: web.Request) -> web.Response:
@@ -218,7 +218,7 @@ async def _keep(request: web.Request) -> web.Response:
         )
     async with here.place():
 
-        def made() -> Avatar:
+        def made() -> Shown:
             info = make.confirmed(
                 name or here.library.free_name(title),
                 title,
@@ -228,21 +228,17 @@ async def _keep(request: web.Request) -> web.Response:
             here.library.check(info.name)
             avatar = draft.avatar(here.tools().matte, info)
             here.library.add(avatar)
-            return avatar
+            return show(avatar)
 
         try:
-            avatar = await here.work(made)
+            shown = await here.work(made)
         except AvatarError as error:
             raise _refusal(error) from error
-    here.calls.add(avatar)
-    here.warm(avatar)
+    here.calls.add(shown)
+    here.warm(shown.avatar)
     here.drafts.drop(draft.token)
-    info = avatar.info
-    return web.json_response(
-        {"name": info.name, "title": info.title, "picture": f"/api/avatars/{info.name}/picture"},
-        status=201,
-        headers={"Location": f"/api/avatars/{info.name}"},
-    )
+    at = f"/api/avatars/{shown.avatar.info.name}"
+    return web.json_response(shown.told, status=201, headers={"Location": at})
 
 
 async def _remove(request: web.Request) -> web.Response:

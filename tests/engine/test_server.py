@@ -95,9 +95,9 @@ async def test_an_unknown_avatar_is_named():
     ],
 )
 async def test_a_look_out_of_range_is_named(look, words):
-    async with server() as http:
-        async with http.post(f"/api/call?{look}", data="v=0", headers=SDP) as response:
-            assert words in await refusal(response, 400)
+    at = f"/api/call?{look}"
+    async with server() as http, http.post(at, data="v=0", headers=SDP) as response:
+        assert words in await refusal(response, 400)
 
 
 async def test_an_unknown_call_is_named():

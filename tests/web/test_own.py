@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.browser import Caller, Chromium, Server
+from bench.browser import Caller, Server
 from engine.avatar import find
 from engine.library import Library
 from tests.engine.portraits import encoded, photograph
