@@ -46,7 +46,7 @@ class PainterConfig:
 PRESETS = {
     "tiny": PainterConfig((16, 24, 32), 1, 48),
     "lite": PainterConfig(),
-    "base": PainterConfig((96, 192, 288), 2, 320, 0.1),
+    "base": PainterConfig((96, 160, 224), 2, 256, 0.1),
 }
 
 

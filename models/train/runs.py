@@ -131,7 +131,8 @@ class Course:
             schedule.load_state_dict(saved["schedule"])
             for name, other in self._beside.items():
                 other.load_state_dict(saved[name])
-            self.mean, self.first = saved["mean"], saved["step"]
+            self.first = saved["step"]
+            self.mean = {k: v.to(self.mean[k].device) for k, v in saved["mean"].items()}
 
     def __iter__(self) -> Iterator[int]:
         """The steps that are left, with a progress bar."""

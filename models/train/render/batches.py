@@ -1,6 +1,7 @@
 """Draws batches for the render network and varies them, the same way for portrait and truth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models import window
-from models.train.render.samples import ROOM_PX, People
+from models.train.render.samples import ROOM_PX, People, Samples
 
 _SIZE = window.HIGH_PX, window.WIDE_PX
 _ROOM = (ROOM_PX - np.array(_SIZE)) // 2
@@ -68,13 +69,20 @@ class Batches:
         shares: of the kinds, by name; kinds without a share are left out.
         variety: how far samples are varied; None leaves them as they are.
         seed: of everything drawn.
+        device: where the samples are kept and the batches made.
     """
 
     def __init__(
-        self, people: People, shares: dict[str, float], variety: Variety | None, seed: int
+        self,
+        people: People,
+        shares: dict[str, float],
+        variety: Variety | None,
+        seed: int,
+        device: str = "cpu",
     ) -> None:
-        self._people, self._variety = people, variety
+        self._people, self._variety, self._device = people, variety, device
         self._dice = np.random.default_rng(seed)
+        self._kept = {f.name: self._put(getattr(people.samples, f.name)) for f in fields(Samples)}
         # People count by the root of their samples: neither all alike nor by their number.
         counts = np.bincount(people.person)
         each = 1.0 / np.sqrt(counts[people.person])
@@ -99,23 +107,23 @@ class Batches:
 
     def take(self, rows: npt.NDArray[np.integer]) -> Batch:
         """The batch of some samples."""
-        s, v = self._people.samples, self._variety
-        portrait, warp, plates, truth = (
-            torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255
-            for x in (s.portrait[s.of[rows]], s.warp[rows], s.plates[rows], s.truth[rows])
-        )
-        region = torch.from_numpy(s.region[rows])[:, None].float() / 255
-        told = torch.from_numpy(s.told[rows])
-        stack = torch.cat([portrait, warp, truth, plates, region], 1)
+        s, v = self._kept, self._variety
+        at = self._put(rows)
+        windows = s["portrait"][s["of"][at]], s["warp"][at], s["truth"][at], s["plates"][at]
+        stack = torch.cat([*windows, s["region"][at][..., None]], 3).permute(0, 3, 1, 2) / 255
+        told = s["told"][at]
         if v is None:
             stack = _middle(stack)
         else:
             stack, told = self._vary(stack, self._lent(told, rows), v)
         portrait, warp, truth, plates, cover, region = stack.split([3, 3, 3, 3, 1, 1], 1)
-        gains = torch.from_numpy(window.tone(portrait.numpy()))[..., None, None]
+        gains = self._put(window.tone(portrait.numpy(force=True)))[..., None, None]
         guide = warp + cover * ((plates / gains).clamp(0, 1) - warp)
         portrait, guide, truth = (2 * (p * gains).clamp(0, 1) - 1 for p in (portrait, guide, truth))
-        return Batch(portrait, guide, truth, region * torch.from_numpy(window.frame()), told)
+        return Batch(portrait, guide, truth, region * self._put(window.frame()), told)
+
+    def _put(self, values: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(values).to(self._device)
 
     def _lent(self, told: Tensor, rows: npt.NDArray[np.integer]) -> Tensor:
         """Embeddings of mouths about as open for samples that have none."""
@@ -123,7 +131,7 @@ class Batches:
             return told
         near = self._alike[rows] + self._dice.integers(-_ALIKE, _ALIKE + 1, len(rows))
         lenders = self._heard[near.clip(0, len(self._heard) - 1)]
-        others = torch.from_numpy(self._people.samples.told[lenders])
+        others = self._kept["told"][self._put(lenders)]
         lent = told.clone()
         lent[:, _SOUND:] = torch.where(told[:, -1:] > 0, told[:, _SOUND:], others[:, _SOUND:])
         return lent
@@ -132,20 +140,20 @@ class Batches:
         dice, count = self._dice, len(stack)
         stack = self._moved(stack, v)
         told = told.clone()
-        flip = torch.from_numpy(dice.random(count) < 0.5)
+        flip = self._put(dice.random(count) < 0.5)
         stack = torch.where(flip[:, None, None, None], stack.flip(3), stack)
         told[flip] = mirrored(told[flip])
-        deaf = torch.from_numpy(dice.random(count) < v.deaf)
+        deaf = self._put(dice.random(count) < v.deaf)
         told[deaf, _SOUND:] = 0.0
         colours = stack[:, :9].clamp(0, 1)
         gamma = np.exp(dice.normal(0, v.gamma, (count, 1, 1, 1)))
         gains = np.exp(dice.normal(0, v.tint, (count, 3)) + dice.normal(0, v.light, (count, 1)))
-        colours = colours ** torch.from_numpy(gamma.astype(np.float32))
+        colours = colours ** self._put(gamma.astype(np.float32))
         factors = np.tile(gains, (1, 3)).astype(np.float32)
-        colours = colours * torch.from_numpy(factors)[..., None, None]
-        blurred = torch.from_numpy(dice.random(count) < v.blurred)
+        colours = colours * self._put(factors)[..., None, None]
+        blurred = self._put(dice.random(count) < v.blurred)
         teeth = np.exp(dice.normal(0, v.teeth, (count, 1, 1, 1)).astype(np.float32))
-        inside = stack[:, 9:12] * torch.from_numpy(teeth)
+        inside = stack[:, 9:12] * self._put(teeth)
         if blurred.any():
             colours[blurred] = blur(colours[blurred], float(dice.uniform(0.5, 1.2)))
         kept = stack[:, 12:]
@@ -154,7 +162,7 @@ class Batches:
     def _moved(self, stack: Tensor, v: Variety) -> Tensor:
         """Half of the samples are only shifted by whole pixels, which keeps their grain."""
         dice, (high, wide) = self._dice, _SIZE
-        out = torch.empty(*stack.shape[:2], high, wide)
+        out = stack.new_empty(*stack.shape[:2], high, wide)
         turned = dice.random(len(stack)) < 0.5
         for row in np.flatnonzero(~turned):
             y, x = _ROOM + dice.integers(-v.shift_px, v.shift_px + 1, 2)
@@ -169,12 +177,12 @@ class Batches:
             matrix = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], 1) * size[:, :, None]
             matrix = matrix * (np.array([wide, high]) / ROOM_PX)
             matrix = np.concatenate([matrix, shift[..., None]], 2)
-            theta = torch.from_numpy(matrix.astype(np.float32))
+            theta = self._put(matrix.astype(np.float32))
             shape = [len(rows), stack.shape[1], high, wide]
             grid = F.affine_grid(theta, shape, align_corners=False)
-            chosen = stack[torch.from_numpy(rows)]
-            moved = F.grid_sample(chosen, grid, padding_mode="border", align_corners=False)
-            out[torch.from_numpy(rows)] = moved
+            at = self._put(rows)
+            moved = F.grid_sample(stack[at], grid, padding_mode="border", align_corners=False)
+            out[at] = moved
         return out
 
 
@@ -195,7 +203,7 @@ def mirrored(told: Tensor) -> Tensor:
 def blur(pictures: Tensor, sigma_px: float) -> Tensor:
     """(B, C, H, W) through a Gaussian."""
     reach = max(1, round(3 * sigma_px))
-    axis = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    axis = torch.arange(-reach, reach + 1, dtype=torch.float32, device=pictures.device)
     line = torch.exp(-(axis**2) / (2 * sigma_px**2))
     line = line / line.sum()
     channels = pictures.shape[1]

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,15 +24,17 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--preset", choices=sorted(fit.PRESETS), default="lite", help="settings")
     p.add_argument("--steps", type=int, help="optimiser steps, instead of the preset's")
     p.add_argument("--lr", type=float, help="highest learning rate, instead of the preset's")
+    p.add_argument("--batch", type=int, help="windows a step, instead of the preset's")
+    p.add_argument("--critic", type=float, help="weight of a critic, instead of the preset's")
     p.add_argument("--begin", type=Path, help="run whose weights to begin with")
     p.add_argument("--held-out", default=",".join(fit.HELD_OUT), help="people not trained on")
-    p.add_argument("--threads", type=int, default=2, help="CPU threads")
+    _add_machine(p)
     p = verbs.add_parser("distil", help="students of 8, 4, 2 and 1 steps, each from the last")
     p.add_argument("samples", type=Path, help="folder that `visavis train windows` wrote")
     p.add_argument("teacher", type=Path, help="folder of the teacher's run")
     p.add_argument("run", type=Path, help="folder for the students' runs")
     p.add_argument("--steps", type=int, help="optimiser steps of each, instead of the preset's")
-    p.add_argument("--threads", type=int, default=2, help="CPU threads")
+    _add_machine(p)
     p = verbs.add_parser("score", help="figures on people never trained on")
     p.add_argument("samples", type=Path, help="folder that `visavis train windows` wrote")
     p.add_argument("run", type=Path, help="folder of the run")
@@ -52,6 +55,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+
+
+def _config(args: argparse.Namespace) -> fit.TrainConfig:
+    """A preset with what the arguments change."""
+    config = fit.PRESETS[args.preset]
+    given = {name: getattr(args, name) for name in ("steps", "batch", "lr", "critic")}
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    changed["held_out"] = tuple(p for p in args.held_out.split(",") if p)
+    if args.begin:
+        changed |= {"begin": str(args.begin), "net": fit.load(args.begin).config}
+    return replace(config, **changed)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Reads arguments and runs one verb.
 
@@ -61,20 +80,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     torch.set_num_threads(getattr(args, "threads", 1))
     if args.verb == "train":
-        config = fit.PRESETS[args.preset]
-        config = replace(
-            config,
-            steps=args.steps or config.steps,
-            lr=args.lr or config.lr,
-            held_out=tuple(p for p in args.held_out.split(",") if p),
-            begin=str(args.begin or ""),
-        )
-        fit.train(args.samples, args.run, config)
+        fit.train(args.samples, args.run, _config(args), args.device)
     elif args.verb == "distil":
         config = fit.PRESETS["student"]
         net = fit.load(args.teacher).config
         config = replace(config, steps=args.steps or config.steps, net=net)
-        fit.distil(args.samples, args.teacher, args.run, config)
+        fit.distil(args.samples, args.teacher, args.run, config, args.device)
     elif args.verb == "score":
         net = fit.load(args.run, best=not args.last)
         for name in fit.HELD_OUT:

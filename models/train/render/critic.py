@@ -22,7 +22,7 @@ class Critic(nn.Module):
         channels: of its layers, at a half, a quarter and an eighth of the window's size.
     """
 
-    def __init__(self, channels: tuple[int, int, int] = (48, 64, 96)) -> None:
+    def __init__(self, channels: tuple[int, int, int]) -> None:
         super().__init__()
         a, b, c = channels
         self.layers = nn.ModuleList(
@@ -65,7 +65,7 @@ def displeasure(
     with torch.no_grad():
         _, true = critic(truth, region)
     verdict, own = critic(painted, region)
-    apart = torch.zeros(len(truth))
+    apart = truth.new_zeros(len(truth))
     for a, b in zip(own, true, strict=True):
         apart = apart + within((a.float() - b.float()).abs(), _pooled(region, a)) / len(own)
     return -within(verdict.float(), _pooled(region, verdict)), apart

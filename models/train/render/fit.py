@@ -50,7 +50,7 @@ class TrainConfig:
         critic: length of what a critic asks of a picture, over that of what the other losses ask
             (Esser 2021, by the picture's gradients); 0 for none, see `models.train.render.critic`.
         match: weight of the distance of the critic's features, where its verdict weighs 1.
-        critic_lr: learning rate of the critic.
+        critic_lr, critic_channels: learning rate and widths of the critic.
         halvings: how often easy consistency tuning (Geng 2024) halves the way from a prediction's
             time to the earlier one whose prediction it must agree with; 0 for no such tuning. It
             begins with the whole way, where the goal is the truth.
@@ -74,6 +74,7 @@ class TrainConfig:
     critic: float = 0.0
     match: float = 10.0
     critic_lr: float = 3e-4
+    critic_channels: tuple[int, int, int] = (48, 64, 96)
     halvings: int = 0
     begin: str = ""
     net: PainterConfig = field(default_factory=PainterConfig)
@@ -101,7 +102,7 @@ def validation(root: Path, held_out: tuple[str, ...]) -> set[str]:
 
 def predict(net: Painter, batch: Batch, noisy: Tensor, t: Tensor, sitting: Sitting) -> Painted:
     """One prediction for a batch at times (B,)."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(noisy.device.type, torch.bfloat16):
         found: Painted = net(noisy, t, batch.guide, batch.region, batch.told, sitting)
     return Painted(found.picture.float(), found.mask.float())
 
@@ -115,20 +116,20 @@ def shares(t: Tensor) -> tuple[Tensor, Tensor]:
 def _times(config: TrainConfig, count: int, dice: torch.Generator) -> Tensor:
     """(B,) times: anywhere for a teacher, on its own steps for a student."""
     if config.leaps == 1:  # the last student serves two steps as well
-        halfway = torch.rand(count, generator=dice) < _HALFWAY
-        return torch.where(halfway, torch.full((), 0.5), torch.ones(()))
+        halfway = torch.rand(count, generator=dice, device=dice.device) < _HALFWAY
+        return 1 - 0.5 * halfway.float()
     if config.leaps:
-        chosen = torch.randint(config.leaps, (count,), generator=dice)
+        chosen = torch.randint(config.leaps, (count,), generator=dice, device=dice.device)
         return 1 - chosen.float() / config.leaps
-    t = torch.rand(count, generator=dice).sqrt()
-    sure = torch.rand(count, generator=dice) < config.certain
-    return torch.where(sure, torch.ones(()), t)
+    t = torch.rand(count, generator=dice, device=dice.device).sqrt()
+    sure = torch.rand(count, generator=dice, device=dice.device) < config.certain
+    return torch.where(sure, 1.0, t)
 
 
 def _noise(truth: Tensor, t: Tensor, dice: torch.Generator) -> Tensor:
     """For times (B,): at 1 the noise that the engine begins with, else any."""
-    noise = torch.randn(truth.shape, generator=dice)
-    begun = torch.from_numpy(window.noise())
+    noise = torch.randn(truth.shape, generator=dice, device=dice.device)
+    begun = torch.from_numpy(window.noise()).to(dice.device)
     return torch.where((t == 1)[:, None, None, None], begun, noise)
 
 
@@ -170,8 +171,14 @@ def _net(config: TrainConfig) -> Painter:
     return Painter(config.net).to(memory_format=torch.channels_last)
 
 
-def train(root: Path, folder: Path, config: TrainConfig) -> None:
+def train(root: Path, folder: Path, config: TrainConfig, device: str = "cpu") -> None:
     """Trains a teacher or a student, from the run's last checkpoint on.
+
+    Args:
+        root: samples.
+        folder: of the run.
+        config: its settings.
+        device: `cpu` or `cuda`; a run may go on from one on the other.
 
     Raises:
         ValueError: the samples lack someone, or the folder holds another run.
@@ -180,17 +187,18 @@ def train(root: Path, folder: Path, config: TrainConfig) -> None:
     watched = validation(root, config.held_out)
     people = read(root, but=watched | set(config.held_out))
     judges = read(root, wanted=watched).opened()
-    run, net = Run.begin(folder, config), _net(config)
-    teacher = _net(config).eval() if config.leaps and config.truth < 1 else None
+    run, net = Run.begin(folder, config), _net(config).to(device)
+    teacher = _net(config).to(device).eval() if config.leaps and config.truth < 1 else None
     optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.lr, total_steps=config.steps, pct_start=0.06
     )
-    rival = Rival(config) if config.critic else None
+    rival = Rival(config, device) if config.critic else None
     beside = {"critic": rival.net, "critic_optimiser": rival.optimiser} if rival else {}
     course = Course(run, net, optimiser, schedule, config.steps, config.ema, beside)
-    batches = Batches(people, dict(config.shares), config.variety, config.seed + course.first)
-    dice = torch.Generator().manual_seed(config.seed + course.first)
+    seed = config.seed + course.first
+    batches = Batches(people, dict(config.shares), config.variety, seed, device)
+    dice = torch.Generator(device).manual_seed(seed)
     for step in course:
         net.train()
         batch = batches.draw(config.batch)
@@ -202,7 +210,7 @@ def train(root: Path, folder: Path, config: TrainConfig) -> None:
             loss = loss + min(1.0, step / _PERSUADED) * (found.picture * wish).sum()
             figures |= more
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == config.steps:
-            figures |= _judged(course.mean, judges, config)
+            figures |= _judged(course.mean, judges, config, device)
             if rival is None:  # what a critic asks for costs some dB
                 _keep_best(folder, course.mean, figures["gain_db"])
         else:
@@ -213,8 +221,8 @@ def train(root: Path, folder: Path, config: TrainConfig) -> None:
 class Rival:
     """The critic and its own training, beside the painter's."""
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.net = critic.Critic().to(memory_format=torch.channels_last)
+    def __init__(self, config: TrainConfig, device: str) -> None:
+        self.net = critic.Critic(config.critic_channels).to(device, memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adam(self.net.parameters(), config.critic_lr, (0.5, 0.99))
         self._match = config.match
 
@@ -226,13 +234,13 @@ class Rival:
         """
         # Where nothing may be painted both show the guide, so that the mouth alone tells.
         truth = batch.guide + batch.region * (batch.truth - batch.guide)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(painted.device.type, torch.bfloat16):
             doubt = critic.doubt(self.net, painted, truth, batch.region)
         self.optimiser.zero_grad()
         doubt.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         shown = painted.detach().requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(painted.device.type, torch.bfloat16):
             verdict, apart = critic.displeasure(self.net, shown, truth, batch.region)
         (wish,) = torch.autograd.grad(verdict.mean() + self._match * apart.mean(), shown)
         figures = {"doubt": doubt, "verdict": -verdict.mean(), "apart": apart.mean()}
@@ -250,7 +258,7 @@ def _loss(
     t = _times(config, len(batch.truth), dice)
     noise = _noise(batch.truth, t, dice)
     noisy: Tensor = diffusion.mix(batch.truth, noise, shares(t))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(noisy.device.type, torch.bfloat16):
         sitting = net.sit(batch.portrait)
     found = predict(net, batch, noisy, t, sitting)
     w = config.weights
@@ -270,8 +278,10 @@ def _loss(
     return loss, found, figures
 
 
-def _judged(mean: dict[str, Tensor], judges: People, config: TrainConfig) -> dict[str, float]:
-    net = Painter(config.net).to(memory_format=torch.channels_last).eval()
+def _judged(
+    mean: dict[str, Tensor], judges: People, config: TrainConfig, device: str
+) -> dict[str, float]:
+    net = Painter(config.net).to(device, memory_format=torch.channels_last).eval()
     net.load_state_dict(mean)
     figures = score.people(net, judges, max(1, config.leaps) if config.leaps <= 4 else 4, most=160)
     return {"gain_db": figures.gain_db, "sharpness": figures.sharpness}
@@ -280,13 +290,17 @@ def _judged(mean: dict[str, Tensor], judges: People, config: TrainConfig) -> dic
 def _keep_best(folder: Path, mean: dict[str, Tensor], gain_db: float) -> None:
     """Keeps the weights that did best on people never seen: training goes on past them."""
     path = folder / "best.pt"
-    known: dict[str, Any] | None = torch.load(path, weights_only=True) if path.exists() else None
+    known: dict[str, Any] | None = None
+    if path.exists():
+        known = torch.load(path, weights_only=True, map_location="cpu")
     if known is None or gain_db > known["gain_db"]:
         torch.save({"gain_db": gain_db, "weights": dict(mean)}, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
 
 
-def distil(root: Path, teacher: Path, folder: Path, config: TrainConfig) -> None:
+def distil(
+    root: Path, teacher: Path, folder: Path, config: TrainConfig, device: str = "cpu"
+) -> None:
     """Trains a student for 8, 4, 2 and 1 steps, each from the one before; 16 are the teacher's.
 
     Progressive distillation (Salimans and Ho 2022), paired with the true pictures.
@@ -296,11 +310,12 @@ def distil(root: Path, teacher: Path, folder: Path, config: TrainConfig) -> None
         teacher: its run.
         folder: gets a run for each stage, named for its steps.
         config: of each stage but for what this sets.
+        device: as in `train`.
     """
     begin = teacher
     for leaps in STAGES:
         stage = replace(config, leaps=leaps, begin=str(begin))
-        train(root, folder / str(leaps), stage)
+        train(root, folder / str(leaps), stage, device)
         begin = folder / str(leaps)
 
 
@@ -310,7 +325,8 @@ def load(folder: Path, best: bool = True) -> Painter:
     net = Painter(PainterConfig.of(run.config["net"])).to(memory_format=torch.channels_last)
     path = folder / "best.pt"
     if best and path.exists():
-        net.load_state_dict(torch.load(path, weights_only=True)["weights"])
+        best_known = torch.load(path, weights_only=True, map_location="cpu")
+        net.load_state_dict(best_known["weights"])
     else:
         net.load_state_dict(run.weights())
     return net.eval()

@@ -37,7 +37,7 @@ def psnr(picture: Tensor, truth: Tensor, region: Tensor) -> F64:
     """(B,) dB over a soft region, of pictures in [-1, 1]."""
     error = ((picture.clamp(-1, 1) - truth) ** 2).mean(1, keepdim=True) / 4
     mean = (error * region).sum((1, 2, 3)) / region.sum((1, 2, 3))
-    return np.asarray(-10 * torch.log10(mean + 1e-9), np.float64)
+    return np.asarray(-10 * torch.log10(mean + 1e-9).cpu(), np.float64)
 
 
 def energy(picture: Tensor, region: Tensor) -> F64:
@@ -46,17 +46,18 @@ def energy(picture: Tensor, region: Tensor) -> F64:
     across = (grey[..., :-1, 1:] - grey[..., :-1, :-1]) ** 2
     down = (grey[..., 1:, :-1] - grey[..., :-1, :-1]) ** 2
     inner = region[..., :-1, :-1]
-    return np.asarray(((across + down) * inner).sum((1, 2, 3)) / inner.sum((1, 2, 3)), np.float64)
+    found = ((across + down) * inner).sum((1, 2, 3)) / inner.sum((1, 2, 3))
+    return np.asarray(found.cpu(), np.float64)
 
 
 @torch.no_grad()
 def paint(net: Painter, batch: Batch, steps: int) -> Tensor:
     """The windows of a batch, painted in so many steps."""
-    noise = torch.from_numpy(window.noise()).expand_as(batch.truth)
+    noise = torch.from_numpy(window.noise()).to(batch.truth.device).expand_as(batch.truth)
     sitting = net.sit(batch.portrait)
 
     def predict(x: Tensor, t: float) -> Tensor:
-        at = torch.full((len(x),), t)
+        at = torch.full((len(x),), t, device=x.device)
         found = net(x, at, batch.guide, batch.region, batch.told, sitting)
         return found.picture
 
@@ -65,7 +66,8 @@ def paint(net: Painter, batch: Batch, steps: int) -> Tensor:
 
 def people(net: Painter, judges: People, steps: int, most: int | None = None) -> Figures:
     """Figures over people; `most` samples of them all, the same every time."""
-    batches = Batches(judges, dict.fromkeys(judges.kinds, 1.0), None, 0)
+    device = str(next(net.parameters()).device)
+    batches = Batches(judges, dict.fromkeys(judges.kinds, 1.0), None, 0, device)
     rows = np.arange(len(judges.person))
     if most is not None and len(rows) > most:
         rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
