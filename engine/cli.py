@@ -132,6 +132,12 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     )
     add("--style", default=engine.style, help="of the head: calm, even, lively (%(default)s)")
     add(
+        "--background",
+        default=engine.background,
+        metavar="WHAT",
+        help="behind the person: still, blur, a colour '#rrggbb' or a picture file (%(default)s)",
+    )
+    add(
         "--lookahead-ms",
         type=int,
         default=engine.lookahead_ms,
@@ -155,6 +161,7 @@ def _engine_config(args: argparse.Namespace, live: bool) -> EngineConfig:
         seed=args.seed,
         liveliness=args.liveliness,
         style=args.style,
+        background=args.background,
         backend=args.backend,
         steps=args.steps,
         live=live,

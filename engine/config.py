@@ -21,6 +21,8 @@ class EngineConfig:
         seed: of head movement and blinks.
         liveliness: factor on head movement, 0 (still) to 2.
         style: character of head movement, a name in `engine.motion.STYLES`.
+        background: behind the person: `still`, `blur`, a colour `#rrggbb` or a picture's path, see
+            `engine.backdrop`.
         backend: where networks run, see `engine.backends`.
         steps: denoising steps of the render network; 0 is geometry with plates of teeth alone.
         live: drop late pictures (a call) rather than draw every one (a file).
@@ -34,6 +36,7 @@ class EngineConfig:
     seed: int = 0
     liveliness: float = 1.0
     style: str = "even"
+    background: str = "still"
     backend: str = "openvino"
     steps: int = 1
     live: bool = False

@@ -7,13 +7,14 @@ Two fields are kept for where the face parts: one follows the upper lip and lids
 lower ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine import matting
 from engine.avatar import Avatar
 from engine.frames import Motion
 from kernels.guide import lattice
@@ -37,6 +38,8 @@ _LID_FALL, _LID_RISE = 0.97, 0.12
 """How far a blink moves the upper and the lower lid, in openings; together they just overlap."""
 _EYES_END = 0.6
 """Where what lids and brows move ends, on the way from the lower lids (0) to the upper lip (1)."""
+_LEAST_CLEAR = 0.01
+"""Share of the portrait that must be background, and person, for the two to be parted."""
 _PRESS = 0.012
 """How far the lips may press into each other, in face widths."""
 
@@ -53,6 +56,9 @@ class Rig:
         head: (G, G, 4) float32, reach of the pose alone; eyeballs follow it.
         points: (478, N) float32, reach of each driver at the landmarks.
         opening: (K,) float32, what each lip mode adds to the mouth's opening, in face widths.
+        alpha: (H', W') uint8 of the person; `source` then holds the person's colours alone, also
+            around them. None where the portrait has no background: the whole of it moves.
+        behind: (size, size, 3) uint8, the background with the person filled in; None without alpha.
             N = 4 + 2 (K + 3): the pose, then lips, lids and brow in x, then in y.
     """
 
@@ -66,6 +72,8 @@ class Rig:
     head: F32
     points: F32
     opening: F32
+    alpha: U8 | None = None
+    behind: U8 | None = None
 
     def coefficients(self, motion: Motion) -> F32:
         """The drivers' values: (N, 2) float32 pixels a unit of reach, in x and y.
@@ -102,6 +110,7 @@ class Ground:
         nodes: (G, G, 2) float64, places of the lattice.
         head: (G, G, 4), reach of the pose.
         at_points: (478, 4), the same at the landmarks.
+        alpha, behind: as in `Rig`.
     """
 
     source: U8
@@ -112,6 +121,8 @@ class Ground:
     nodes: F64
     head: F64
     at_points: F64
+    alpha: U8 | None = None
+    behind: U8 | None = None
 
     def rig(self, spread: list[F64], modes: F64, opening: F32) -> Rig:
         """The rig of some modes (M, 478, 2), spread to (G, G, M, 2) above and below the lips."""
@@ -126,6 +137,8 @@ class Ground:
             head=np.ascontiguousarray(self.head, np.float32),
             points=_stack(self.at_points, np.moveaxis(modes, 0, -2)),
             opening=opening,
+            alpha=self.alpha,
+            behind=self.behind,
         )
 
 
@@ -160,6 +173,7 @@ def ground(picture: U8, matte: U8, landmarks: F64, size_px: int, shut: bool = Tr
 def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
     """Makes an avatar ready; takes about a second at 512 px."""
     base = ground(avatar.portrait, avatar.matte, avatar.landmarks.astype(np.float64), size_px)
+    base = _cut_out(base, avatar)
     modes = _expression_modes(base.points, face, base.face_px)
     reach_px = _REACH * base.face_px
     spread = [
@@ -170,6 +184,19 @@ def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
     for field in spread:
         field[..., len(face.opening) :, :] *= near_eyes[..., None, None]
     return base.rig(spread, modes, face.opening)
+
+
+def _cut_out(base: Ground, avatar: Avatar) -> Ground:
+    """The person apart from the background, where the matte tells of one."""
+    clear = float((avatar.matte < matting.CLEAR).mean())
+    if not _LEAST_CLEAR < clear < 1 - _LEAST_CLEAR:
+        return base
+    alpha = _resize(avatar.matte, base.source.shape[0])
+    source = matting.foreground(base.source, alpha)
+    behind = matting.fill(
+        _resize(avatar.portrait, base.size_px), _resize(avatar.matte, base.size_px)
+    )
+    return replace(base, source=source, alpha=alpha, behind=behind)
 
 
 class Follower:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 PAINTER, PORTRAIT = "painter.onnx", "painter_portrait.onnx"
 """The render network, and its part that reads the portrait."""
+MATTE = "matte.onnx"
+"""The network that tells a person from their background."""
 FOLDER = Path(__file__).parent
 
 
