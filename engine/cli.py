@@ -136,6 +136,12 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     )
     add("--style", default=engine.style, help="of the head: calm, even, lively (%(default)s)")
     add(
+        "--background",
+        default=engine.background,
+        metavar="WHAT",
+        help="behind the person: still, blur, a colour '#rrggbb' or a picture file (%(default)s)",
+    )
+    add(
         "--lookahead-ms",
         type=int,
         default=engine.lookahead_ms,
@@ -160,6 +166,7 @@ def _engine_config(args: argparse.Namespace, live: bool) -> EngineConfig:
         liveliness=args.liveliness,
         style=args.style,
         expression=args.expression,
+        background=args.background,
         backend=args.backend,
         steps=args.steps,
         live=live,

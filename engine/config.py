@@ -30,6 +30,8 @@ class EngineConfig:
         liveliness: factor on head movement, 0 (still) to 2.
         style: character of head movement, a name in `engine.motion.STYLES`.
         expression: of the face at rest, a name in `EXPRESSIONS`.
+        background: behind the person: `still`, `blur`, a colour `#rrggbb` or a picture's path, see
+            `engine.backdrop`.
         backend: where networks run, see `engine.backends`.
         steps: denoising steps of the render network; 0 is geometry with plates of teeth alone.
         live: drop late pictures (a call) rather than draw every one (a file).
@@ -44,6 +46,7 @@ class EngineConfig:
     liveliness: float = 1.0
     style: str = "even"
     expression: str = "neutral"
+    background: str = "still"
     backend: str = "openvino"
     steps: int = 1
     live: bool = False

@@ -20,9 +20,11 @@ _SURE = 0.04
 """Alpha this near to 0 or 1, all around, stays as the network says."""
 _WIDE, _NARROW = 0.06, 0.006
 """Reach of the blurs that part colours, of the picture's longer side."""
-_CLEAR = 12
-"""Alpha, of 255, over which a pixel does not count as background when the person is filled in."""
-_APART = 0.008
+CLEAR = 12
+"""Alpha, of 255, under which a pixel counts as background."""
+_SMALL_PX, _ROUNDS = 128, 300
+"""Side at which the background is stretched under the person, and how often it is evened out."""
+_APART = 0.012
 """How far from the person's rim the background is taken from, of the picture's longer side."""
 
 
@@ -77,8 +79,8 @@ def foreground(picture: U8, alpha: U8) -> U8:
         # Where the window holds nothing of the person its last colours stay.
         front = np.where(known > 1e-3, np.clip(front_wide + share * wrong, 0, 255), front)
         back = back_wide
-    spread = _pulled(front, (alpha > _CLEAR).astype(np.float32))
-    found = np.where(alpha[..., None] > _CLEAR, front, spread)
+    spread = _pulled(front, (alpha >= CLEAR).astype(np.float32))
+    found = np.where(alpha[..., None] >= CLEAR, front, spread)
     return np.asarray(np.rint(found), np.uint8)
 
 
@@ -97,14 +99,32 @@ def fill(picture: U8, alpha: U8) -> U8:
     """
     _check(picture, alpha)
     reach = max(round(_APART * max(alpha.shape)), 1)
-    person = cv2.dilate((alpha > _CLEAR).astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8))
+    person = cv2.dilate((alpha >= CLEAR).astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8))
     known = 1 - person.astype(np.float32)
     if not known.any():
         mean = picture.reshape(-1, 3).mean(0)
         return np.broadcast_to(np.rint(mean), picture.shape).astype(np.uint8)
-    filled = _pulled(picture.astype(np.float32), known)
-    soft = cv2.GaussianBlur(known, (0, 0), reach / 2)[..., None] * known[..., None]
-    return np.asarray(np.rint(filled + soft * (picture - filled)), np.uint8)
+    filled = _relaxed(picture, known)
+    soft = cv2.GaussianBlur(known, (0, 0), reach)[..., None]
+    share = np.clip(2 * soft - 1, 0, 1) * known[..., None]
+    return np.asarray(np.rint(filled + share * (picture - filled)), np.uint8)
+
+
+def _relaxed(picture: U8, known: F32) -> F32:
+    """The picture, softened, with its unknown part stretched like a membrane: (H, W, 3)."""
+    scale = min(_SMALL_PX / max(known.shape), 1.0)
+    size = max(round(known.shape[1] * scale), 1), max(round(known.shape[0] * scale), 1)
+    weight = np.asarray(cv2.resize(known, size, interpolation=cv2.INTER_AREA), np.float32)
+    colours = cv2.resize(picture * known[..., None], size, interpolation=cv2.INTER_AREA)
+    share = weight[..., None]
+    colours = np.asarray(colours / np.maximum(share, 1e-3), np.float32)
+    held = (share > 0.5).astype(np.float32)
+    field = _pulled(colours, held[..., 0]) if held.any() else _pulled(colours, weight)
+    for _ in range(_ROUNDS):
+        even = cv2.blur(field, (3, 3), borderType=cv2.BORDER_REPLICATE)
+        field = even + held * (colours - even)
+    wide = cv2.resize(field, known.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(wide, 0, 255), np.float32)
 
 
 def _check(picture: U8, alpha: U8 | None = None) -> None:

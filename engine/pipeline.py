@@ -2,6 +2,7 @@
 
 from engine.audio import AudioStage
 from engine.avatar import Avatar
+from engine.backdrop import backdrop
 from engine.composite import CompositeStage
 from engine.config import EngineConfig
 from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Motion, Pcm, Picture
@@ -34,6 +35,9 @@ class Pipeline:
 
     Attributes:
         timings: recent times of each stage.
+
+    Raises:
+        ConfigError: a style or a background that cannot be had.
     """
 
     def __init__(self, avatar: Avatar, config: EngineConfig) -> None:
@@ -43,7 +47,7 @@ class Pipeline:
         self._audio = AudioStage(config)
         self._motion = MotionStage(config)
         self._render = RenderStage(rig, _painter(rig, config))
-        self._composite = CompositeStage(rig)
+        self._composite = CompositeStage(rig, backdrop(rig, config.background))
         self.reset()
 
     def reset(self) -> None:

@@ -7,13 +7,14 @@ Two fields are kept for where the face parts: one follows the upper lip and lids
 lower ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine import matting
 from engine.avatar import Avatar
 from engine.frames import Motion
 from kernels.guide import lattice
@@ -46,6 +47,8 @@ _SMILE = (
 )
 """Where a smile moves some landmarks, x and y in face widths: the mean of 292 smiling stills of
 models/weights/face_shape.md against 427 with shut mouths, its lips brought together."""
+_LEAST_CLEAR = 0.01
+"""Share of the portrait that must be background, and person, for the two to be parted."""
 _PRESS = 0.012
 """How far the lips may press into each other, in face widths."""
 
@@ -63,6 +66,9 @@ class Rig:
         points: (478, N) float32, reach of each driver at the landmarks.
         opening: (K,) float32, what each lip mode adds to the mouth's opening, in face widths.
             N = 4 + 2 (K + 4): the pose, then lips, lids, brow and smile in x, then in y.
+        alpha: (H', W') uint8 of the person; `source` then holds the person's colours alone, also
+            around them. None where the portrait has no background: the whole of it moves.
+        behind: (size, size, 3) uint8, the background with the person filled in; None without alpha.
     """
 
     source: U8
@@ -75,6 +81,8 @@ class Rig:
     head: F32
     points: F32
     opening: F32
+    alpha: U8 | None = None
+    behind: U8 | None = None
 
     def coefficients(self, motion: Motion) -> F32:
         """The drivers' values: (N, 2) float32 pixels a unit of reach, in x and y.
@@ -113,6 +121,7 @@ class Ground:
         nodes: (G, G, 2) float64, places of the lattice.
         head: (G, G, 4), reach of the pose.
         at_points: (478, 4), the same at the landmarks.
+        alpha, behind: as in `Rig`.
     """
 
     source: U8
@@ -123,6 +132,8 @@ class Ground:
     nodes: F64
     head: F64
     at_points: F64
+    alpha: U8 | None = None
+    behind: U8 | None = None
 
     def rig(self, spread: list[F64], modes: F64, opening: F32) -> Rig:
         """The rig of some modes (M, 478, 2), spread to (G, G, M, 2) above and below the lips."""
@@ -137,6 +148,8 @@ class Ground:
             head=np.ascontiguousarray(self.head, np.float32),
             points=_stack(self.at_points, np.moveaxis(modes, 0, -2)),
             opening=opening,
+            alpha=self.alpha,
+            behind=self.behind,
         )
 
 
@@ -171,6 +184,7 @@ def ground(picture: U8, matte: U8, landmarks: F64, size_px: int, shut: bool = Tr
 def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
     """Makes an avatar ready; takes about a second at 512 px."""
     base = ground(avatar.portrait, avatar.matte, avatar.landmarks.astype(np.float64), size_px)
+    base = _cut_out(base, avatar)
     modes = _expression_modes(base.points, face, base.face_px)
     reach_px = _REACH * base.face_px
     spread = [
@@ -181,6 +195,19 @@ def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
     for field in spread:
         field[..., len(face.opening) : -1, :] *= upper_face[..., None, None]
     return base.rig(spread, modes, face.opening)
+
+
+def _cut_out(base: Ground, avatar: Avatar) -> Ground:
+    """The person apart from the background, where the matte tells of one."""
+    clear = float((avatar.matte < matting.CLEAR).mean())
+    if not _LEAST_CLEAR < clear < 1 - _LEAST_CLEAR:
+        return base
+    alpha = _resize(avatar.matte, base.source.shape[0])
+    source = matting.foreground(base.source, alpha)
+    behind = matting.fill(
+        _resize(avatar.portrait, base.size_px), _resize(avatar.matte, base.size_px)
+    )
+    return replace(base, source=source, alpha=alpha, behind=behind)
 
 
 class Follower:
