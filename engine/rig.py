@@ -8,13 +8,12 @@ lower ones.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine import matting
+from engine import matting, rbf
 from engine.avatar import Avatar
 from engine.frames import Motion
 from kernels.guide import lattice
@@ -30,7 +29,6 @@ I64 = npt.NDArray[np.int64]
 STEP_PX = 4
 POSE_DRIVERS = 4
 _REACH = 0.42
-_RIDGE = 1e-3
 _SOURCE_SCALE = 2.0
 """Size of the portrait that is sampled, over the picture's: bilinear sampling softens, less so
 where its pixels lie closer."""
@@ -188,7 +186,7 @@ def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
     modes = _expression_modes(base.points, face, base.face_px)
     reach_px = _REACH * base.face_px
     spread = [
-        _spread(base.points[keep, :2], modes[:, keep], base.nodes, reach_px)
+        rbf.spread(base.points[keep, :2], modes[:, keep], base.nodes, reach_px)
         for keep in (_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS))
     ]
     upper_face = near_eyes(base.points, base.nodes)
@@ -222,7 +220,9 @@ class Follower:
         self._stable = stable
         self._held = [_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS)]
         reach_px = _REACH * base.face_px
-        self._carry = [_carrier(base.points[keep, :2], base.nodes, reach_px) for keep in self._held]
+        self._carry = [
+            rbf.carrier(base.points[keep, :2], base.nodes, reach_px) for keep in self._held
+        ]
 
     def rig(self, landmarks: F64) -> tuple[Rig, F32]:
         """The rig whose `drivers` (6, 2), returned with it, take every landmark to (478, 2)."""
@@ -238,7 +238,7 @@ def follow(base: Ground, stable: I64, landmarks: F64) -> tuple[Rig, F32]:
     """As `Follower.rig`, for one set of landmarks alone: quicker than to make a `Follower`."""
     pose, left = _parted(base, stable, landmarks)
     spread = [
-        _spread(base.points[keep, :2], left[None, keep], base.nodes, _REACH * base.face_px)
+        rbf.spread(base.points[keep, :2], left[None, keep], base.nodes, _REACH * base.face_px)
         for keep in (_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS))
     ]
     return _following(base, spread, pose, left)
@@ -289,10 +289,7 @@ def _smile(points: F64, face_px: float) -> F64:
     at = np.array([index for index, *_ in _SMILE])
     way = np.array([(x, y) for _, x, y in _SMILE]) * face_px
     reach_px = _REACH * face_px
-    system = _wendland(_distances(points[at, :2], points[at, :2]), reach_px)
-    system[np.diag_indices_from(system)] += _RIDGE
-    near = _wendland(_distances(points[:, :2], points[at, :2]), reach_px)
-    moved = near @ np.linalg.solve(system, way)
+    moved = rbf.spread(points[at, :2], way[None], points[None, :, :2], reach_px)[0, :, 0]
     moved[np.concatenate([*topo.IRISES])] = 0.0
     return np.asarray(moved)
 
@@ -319,37 +316,6 @@ def _held(parted: I64) -> I64:
     """Landmarks that steer a field: all but the other rims and the irises."""
     free = np.concatenate([parted, *topo.IRISES])
     return np.setdiff1d(np.arange(topo.LANDMARKS), free)
-
-
-def _wendland(distance: Any, reach: float) -> Any:
-    r = np.minimum(distance / reach, 1.0)
-    near = (1 - r) ** 2
-    return near * near * (4 * r + 1)
-
-
-def _distances(a: F64, b: F64) -> F64:
-    gap = (a**2).sum(-1)[:, None] + (b**2).sum(-1)[None] - 2 * a @ b.T
-    return np.asarray(np.sqrt(np.maximum(gap, 0.0)))
-
-
-def _spread(points: F64, modes: F64, nodes: F64, reach_px: float, ridge: float = _RIDGE) -> F64:
-    """Carries values from landmarks to lattice: (M, P, C) -> (G, G, M, C)."""
-    count, _, channels = modes.shape
-    system = _wendland(_distances(points, points), reach_px)
-    system[np.diag_indices_from(system)] += ridge
-    weights = np.linalg.solve(system, np.moveaxis(modes, 1, 0).reshape(len(points), -1))
-    small = weights.astype(np.float32)
-    # Row by row: the whole kernel of a large lattice takes hundreds of megabytes.
-    rows = [_wendland(_distances(r, points).astype(np.float32), reach_px) @ small for r in nodes]
-    return np.asarray(np.stack(rows).reshape(*nodes.shape[:2], count, channels))
-
-
-def _carrier(points: F64, nodes: F64, reach_px: float) -> F32:
-    """The matrix (G * G, P) of `_spread` from P landmarks to the lattice."""
-    system = _wendland(_distances(points, points), reach_px)
-    system[np.diag_indices_from(system)] += _RIDGE
-    kernel = _wendland(_distances(nodes.reshape(-1, 2), points).astype(np.float32), reach_px)
-    return np.asarray(kernel @ np.linalg.inv(system).astype(np.float32), np.float32)
 
 
 def _smoothstep(x: F64) -> F64:
@@ -403,7 +369,7 @@ def _depth(points: F64, face_px: float, nodes: F64) -> F64:
 
     keep = np.arange(468)
     residual = (points[keep, 2] - ellipsoid(points[keep, :2]))[None, :, None]
-    spread = _spread(points[keep, :2], residual, nodes, 0.5 * face_px, ridge=3.0)[..., 0, 0]
+    spread = rbf.spread(points[keep, :2], residual, nodes, 0.5 * face_px, ridge=3.0)[..., 0, 0]
     return np.asarray(ellipsoid(nodes) + spread)
 
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from engine.errors import PortraitError
 from engine.onboarding.cut import face_px
+from engine.rbf import spread
 from models import topology as topo
 
 F64 = npt.NDArray[np.float64]
@@ -24,6 +25,7 @@ are the picture's."""
 MOST: Final = 0.5
 """How far an anchor may be dragged, in face widths."""
 _REACH: Final = 0.5
+_EXACT: Final = 1e-6
 _ROUNDS: Final = 30
 
 
@@ -59,14 +61,9 @@ def follow(points: F64, wanted: Mapping[str, tuple[float, float]]) -> F64:
     out[:, 2] *= float(np.hypot(*turn[:, 0]))
     left = points[held, :2] + moved - out[held, :2]
     reach_px = _REACH * wide
-    weights = np.linalg.solve(_near(out[held, :2], out[held, :2], reach_px), left)
-    out[:, :2] += _near(out[:, :2].copy(), out[held, :2].copy(), reach_px) @ weights
+    places = out[None, :, :2].copy()
+    out[:, :2] += spread(out[held, :2], left[None], places, reach_px, _EXACT)[0, :, 0]
     return out
-
-
-def _near(a: F64, b: F64, reach_px: float) -> F64:
-    r = np.minimum(np.linalg.norm(a[:, None] - b[None], axis=-1) / reach_px, 1.0)
-    return np.asarray((1 - r) ** 4 * (4 * r + 1))
 
 
 def _agreed(source: F64, target: F64) -> tuple[F64, F64]:
