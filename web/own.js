@@ -208,17 +208,16 @@ export class Own extends EventTarget {
     this.filming = filming;
     this.#complain(null);
     await this.chain;
-    const draft = this.draft;
-    if (!draft) return;
     await this.#work("Making a sentence…", async () => {
-      const film = await sample(draft.token, this.look(), filming.signal);
+      if (!this.draft) return;
+      const film = await sample(this.draft.token, this.look(), filming.signal);
       if (filming.signal.aborted) return;
       URL.revokeObjectURL(this.film.src);
       this.film.src = URL.createObjectURL(film);
       this.#showFilm(true);
       this.film.play().catch(() => this.#say("Press play on the picture."));
     }, "The sample could not be made");
-    this.filming = null;
+    if (this.filming === filming) this.filming = null;
   }
 
   /** @param {boolean} shown */

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from engine import avatar as files
-from engine import cli, library
+from engine import cli, library, present
 from engine.avatar import Avatar
 from engine.errors import AvatarError
 from engine.library import Library
@@ -217,6 +217,22 @@ def test_wrong_flags_are_one_line(capsys, tmp_path, photo, flags, words):
     told = capsys.readouterr().err
     assert words in told
     assert told.count("\n") == 1
+
+
+def test_own_avatars_are_presented(own, monkeypatch, capsys):
+    own.add(agreed("mia"))
+    seen = []
+
+    def fake(speech, out, avatar, config, progress):
+        seen.append(avatar.info.name)
+        return present.PresentStats(frames=1, speech_s=1.0, wall_s=1.0, stages={})
+
+    monkeypatch.setattr(present, "present_file", fake)
+    argv = ["present", "a.wav", "--out", "a.mp4", "--avatar", "mia"]
+    assert cli.main([*argv, "--avatars", str(own.folder)]) == 0
+    assert seen == ["mia"]
+    assert cli.main(argv) == 2
+    assert "avatar 'mia' is unknown" in capsys.readouterr().err
 
 
 def test_own_avatars_are_where_xdg_says(monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 """A person's own picture on the page, in a real Chromium: from the file to a call."""
 
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,6 +145,27 @@ def test_a_bad_picture_is_explained_and_another_can_be_brought(visit, folder, pi
     with page.expect_request(lambda request: request.method == "DELETE"):
         page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.id") == "add"
+
+
+DROP = """
+(base64) => {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], "me.jpg", { type: "image/jpeg" }));
+  for (const kind of ["dragover", "drop"]) {
+    const event = new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true });
+    document.getElementById("portrait").dispatchEvent(event);
+  }
+}
+"""
+
+
+def test_a_picture_dropped_anywhere_is_brought(visit, picture):
+    page = visit().page
+    page.wait_for_selector("#add:not([hidden])")
+    page.evaluate(DROP, b64encode(picture.read_bytes()).decode())
+    page.wait_for_selector("#own[data-step=fit]")
+    assert page.locator("[data-anchor]").count() == 5
 
 
 def test_a_picture_can_be_taken_with_the_camera(visit):
