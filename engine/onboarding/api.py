@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 
 from engine.avatar import Avatar
 from engine.calls import Calls, Shown, show
@@ -62,7 +62,7 @@ class Onboarding:
         self._tools: make.Tools | None = None
         self._waiting = 0
         self._thread = ThreadPoolExecutor(1, "portraits", _be_nice)
-        self._warming: set[asyncio.Future[Any]] = set()
+        self._warming: set[asyncio.Task[None]] = set()
 
     def tools(self) -> make.Tools:
         """The networks, opened on the worker thread when they are first needed."""
@@ -95,7 +95,14 @@ class Onboarding:
 
     def warm(self, avatar: Avatar) -> None:
         """Makes an avatar's rig before it is called."""
-        task = asyncio.ensure_future(self.work(rig_of, avatar, self.calls.look({}).size_px))
+
+        async def make_ready() -> None:
+            try:
+                await self.work(rig_of, avatar, self.calls.look({}).size_px)
+            except Exception:  # the call itself will say it again
+                logger.exception("avatar %s cannot be made ready", avatar.info.name)
+
+        task = asyncio.create_task(make_ready(), name=f"warm {avatar.info.name}")
         self._warming.add(task)
         task.add_done_callback(self._warming.discard)
 
@@ -323,6 +330,8 @@ async def _body(request: web.Request) -> bytes:
         raise web.HTTPRequestTimeout(
             text=f"the picture did not come within {UPLOAD_S:.0f} s"
         ) from error
+    except (ConnectionError, ClientPayloadError) as error:  # nobody hears this any more
+        raise web.HTTPBadRequest(text="the picture broke off on its way") from error
     return bytes(data)
 
 

@@ -227,6 +227,21 @@ async def test_more_pictures_at_once_than_places_are_turned_away(library, monkey
         await refusal(await first, 422)
 
 
+async def test_a_page_that_goes_away_leaves_no_place_taken_and_no_trace(library, caplog):
+    async with server(library) as http:
+        address = http._base_url
+        _, writer = await asyncio.open_connection(address.host, address.port)
+        head = f"POST /api/portraits HTTP/1.1\r\nHost: {address.authority}\r\n"
+        writer.write(f"{head}Content-Length: 9999\r\n\r\nhalf".encode())
+        await writer.drain()
+        while not http.onboarding._waiting:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        writer.close()
+        while http.onboarding._waiting:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert caplog.records == []
+
+
 async def test_drafts_are_bounded_and_forgotten(library, monkeypatch):
     monkeypatch.setattr(drafts, "MAX_DRAFTS", 2)
     async with server(library) as http:
