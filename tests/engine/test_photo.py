@@ -83,6 +83,12 @@ def test_every_kind_of_pixel_is_read(colours, mode):
         assert np.abs(quarters(read.rgb) - quarters(wanted)).max() < 12
 
 
+def test_colours_of_16_bits_are_read(colours):
+    deep = np.ascontiguousarray(colours[..., ::-1]).astype(np.uint16) * 257
+    read = photo.read(cv2.imencode(".png", deep)[1].tobytes())
+    assert np.abs(read.rgb.astype(int) - colours).max() <= 1
+
+
 def test_a_cmyk_jpeg_is_read(colours):
     out = io.BytesIO()
     Image.fromarray(colours).convert("CMYK").save(out, "JPEG", quality=95)
