@@ -222,7 +222,9 @@ class Rival:
     """The critic and its own training, beside the painter's."""
 
     def __init__(self, config: TrainConfig, device: str) -> None:
-        self.net = critic.Critic(config.critic_channels).to(device, memory_format=torch.channels_last)
+        self.net = critic.Critic(config.critic_channels).to(
+            device, memory_format=torch.channels_last
+        )
         self.optimiser = torch.optim.Adam(self.net.parameters(), config.critic_lr, (0.5, 0.99))
         self._match = config.match
 
