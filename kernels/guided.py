@@ -26,7 +26,9 @@ def coefficients(guide: F32, mask: F32, radius: int, ridge: float) -> tuple[F32,
         ValueError: the shapes do not fit.
     """
     if guide.ndim != 3 or guide.shape[2] != 3 or mask.shape != guide.shape[:2]:
-        raise ValueError(f"guide is {guide.shape} and mask {mask.shape}, expected (H, W, 3), (H, W)")
+        raise ValueError(
+            f"guide is {guide.shape} and mask {mask.shape}, expected (H, W, 3), (H, W)"
+        )
     side = 2 * radius + 1
 
     def mean(values: F32) -> F32:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -111,7 +110,7 @@ def _main_piece(alpha: F32) -> tuple[F32, float]:
 
 def _laid_on(alpha: F32, rgb: U8) -> F32:
     """A sharpened mask on the picture's own edges: a colour guided filter (He 2010)."""
-    guide = rgb.astype(np.float32) / 255
+    guide = rgb.astype(np.float32) / np.float32(255)
     firm = np.clip((alpha - 0.5) * 1.6 + 0.5, 0, 1).astype(np.float32)
     slope, base = coefficients(guide, firm, _MASK_RADIUS, _MASK_RIDGE)
     return np.asarray(np.clip((slope * guide).sum(-1) + base, 0, 1), np.float32)
@@ -141,7 +140,9 @@ def label(pictures: Path, out: Path, every: int) -> None:
                 file.flush()
 
 
-def _pictures(path: Path, name: str, known: set[str], every: int) -> Iterator[tuple[int | None, U8]]:
+def _pictures(
+    path: Path, name: str, known: set[str], every: int
+) -> Iterator[tuple[int | None, U8]]:
     """Pictures of a file that are not labelled yet, each with its number where it is a film."""
     if path.suffix.lower() in SUFFIXES and name not in known:
         bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)

@@ -30,7 +30,7 @@ def test_rest_is_the_portrait_itself(rig: Rig) -> None:
     assert np.abs(guided.flow).max() < 1e-3
     assert guided.patches == []
     picture = CompositeStage(rig).picture(guided)
-    assert np.abs(picture.astype(int) - plain_avatar().portrait).max() <= 1
+    assert np.abs(picture.astype(int) - plain_avatar().portrait).max() <= 2
 
 
 def test_motion_moves_landmarks_and_picture_alike(rig: Rig) -> None:

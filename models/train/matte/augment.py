@@ -149,9 +149,7 @@ class Sampler:
         picture = tint.expand(count, 3, side, side)
         strength = self._rand(count, 1, 1, 1) ** 2
         for cells in (2, 4, 9, 24, 64):
-            rough = torch.randn(
-                (count, 3, cells, cells), generator=self._dice, device=self._device
-            )
+            rough = torch.randn((count, 3, cells, cells), generator=self._dice, device=self._device)
             grey = self._rand(count, 1, 1, 1) < 0.6
             rough = torch.where(grey, rough.mean(1, keepdim=True) * 1.7, rough)
             wide = F.interpolate(rough, (side, side), mode="bicubic", align_corners=False)

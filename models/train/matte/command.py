@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from models.train.matte import fit, pack
+from models.train.matte import fit, pack, score
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -19,10 +19,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     p = verbs.add_parser("pack", help="labelled portraits -> one small file to train on")
-    p.add_argument("labels", type=Path, nargs="+", help="folders of `models.label.segment`")
-    p.add_argument("--heads", type=Path, help="folder that `models.synth` wrote")
-    p.add_argument("--each", type=int, default=3, help="pictures of a head (%(default)s)")
-    p.add_argument("--reject", type=Path, help="file with names of labels to leave out, one a line")
+    _add_sources(p)
     p.add_argument("--quality", type=int, default=80, help="of the pictures (%(default)s)")
     p.add_argument("--out", type=Path, required=True, help="the pack, an npz file")
     p = verbs.add_parser("train", help="train, from the run's last checkpoint on")
@@ -33,10 +30,22 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--lr", type=float, default=usual.lr, help="highest rate (%(default)s)")
     p.add_argument("--device", default="cpu", help="where torch trains: cpu, cuda (%(default)s)")
     p.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
+    p = verbs.add_parser("score", help="figures on what was held out")
+    p.add_argument("run", type=Path, help="folder of the run")
+    _add_sources(p)
+    p.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
     p = verbs.add_parser("export", help="write a run's network as ONNX, for the engine")
     p.add_argument("run", type=Path, help="folder of the run")
     p.add_argument("out", type=Path, help="the file, matte.onnx")
     return parser
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("labels", type=Path, nargs="+", help="folders that `models.label.segment` wrote")
+    add("--heads", type=Path, help="folder that `models.synth` wrote")
+    add("--each", type=int, default=3, help="pictures of a head (%(default)s)")
+    add("--reject", type=Path, help="file with names of labels to leave out, one a line")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -50,18 +59,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         _pack(args)
     elif args.verb == "train":
         _train(args)
+    elif args.verb == "score":
+        torch.set_num_threads(args.threads)
+        for kind, (count, found) in score.held_out(fit.load(args.run), _items(args)).items():
+            values = "  ".join(f"{name} {value:.4f}" for name, value in found.items())
+            sys.stdout.write(f"{kind:6} {count:4}  {values}\n")
     elif args.verb == "export":
         from models.train.matte.export import export
 
         export(fit.load(args.run), args.out)
 
 
-def _pack(args: argparse.Namespace) -> None:
+def _items(args: argparse.Namespace) -> list[pack.Labelled]:
     names = args.reject.read_text().split() if args.reject else []
     items = [item for folder in args.labels for item in pack.labelled(folder, frozenset(names))]
-    if args.heads:
-        items += pack.heads(args.heads, args.each)
-    counts = pack.write(args.out, items, args.quality)
+    return items + (list(pack.heads(args.heads, args.each)) if args.heads else [])
+
+
+def _pack(args: argparse.Namespace) -> None:
+    counts = pack.write(args.out, _items(args), args.quality)
     sys.stdout.write("  ".join(f"{kind} {n}" for kind, n in counts.items()) + "\n")
     sys.stdout.write(f"{args.out}: {args.out.stat().st_size / 2**20:.2f} MiB\n")
 

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from math import cos, pi
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,14 @@ class TrainConfig:
     variety: Variety = field(default_factory=Variety)
 
 
-def train(pack: Pack, folder: Path, config: TrainConfig, device: torch.device) -> None:
-    """Trains from the run's last checkpoint on, until the time is over.
+def train(
+    pack: Pack,
+    folder: Path,
+    config: TrainConfig,
+    device: torch.device,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Trains from the run's last checkpoint on, until the time on a clock in seconds is over.
 
     Raises:
         ValueError: the pack has nothing to train on, or the folder holds another run.
@@ -69,14 +76,14 @@ def train(pack: Pack, folder: Path, config: TrainConfig, device: torch.device) -
         mean = {name: value.to(device) for name, value in saved["mean"].items()}
         step, spent = saved["step"], saved["spent_s"]
     sampler = Sampler(pack, config.variety, device, config.seed + step)
-    begun, kept = time.monotonic() - spent, spent
+    begun, kept = clock() - spent, spent
     losses: list[Tensor] = []
     bar = tqdm(total=round(config.budget_s), initial=round(spent), unit="s", mininterval=20)
     while spent < config.budget_s:
         for group in optimiser.param_groups:
             group["lr"] = config.lr * _pace(spent / config.budget_s, config.warm_up)
         picture, alpha = sampler.draw(config.batch)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             logits = net(picture.to(memory_format=torch.channels_last))
         loss = matting_loss(logits.float(), alpha, config.pyramid)
         optimiser.zero_grad()
@@ -87,7 +94,7 @@ def train(pack: Pack, folder: Path, config: TrainConfig, device: torch.device) -
         torch._foreach_lerp_(list(mean.values()), list(net.state_dict().values()), 1 - decay)
         losses.append(loss.detach())
         step += 1
-        spent = time.monotonic() - begun
+        spent = clock() - begun
         if spent - kept >= config.kept_every_s or spent >= config.budget_s:
             kept = spent
             state = {"net": net.state_dict(), "mean": mean, "optimiser": optimiser.state_dict()}
@@ -96,7 +103,7 @@ def train(pack: Pack, folder: Path, config: TrainConfig, device: torch.device) -
             run.log(row)
             _log.info("  ".join(f"{name} {value}" for name, value in row.items()))
             losses = []
-            spent = time.monotonic() - begun
+            spent = clock() - begun
         bar.update(round(spent) - bar.n)
     bar.close()
 
@@ -149,8 +156,3 @@ def load(folder: Path) -> MatteNet:
     net = MatteNet(MatteConfig.of(settings))
     net.load_state_dict(run.weights())
     return net.eval()
-
-
-def settings(config: TrainConfig) -> dict[str, Any]:
-    """As JSON types."""
-    return asdict(config)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from models.nets.matte import MatteNet
-from models.train.matte.pack import KINDS, Pack
+from models.train.matte.pack import KINDS, Labelled, Pack, boxed
 
 F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
 _GRADIENT_SIGMA = 1.4
 
 
@@ -30,6 +31,10 @@ def figures(found: F32, truth: F32) -> dict[str, float]:
         "mae": float(np.abs(found - truth).mean()),
         "grad": 1000 * float(np.abs(edges[0] - edges[1]).mean()),
     }
+
+
+def _share(matte: U8) -> F32:
+    return np.asarray(matte, np.float32) / np.float32(255)
 
 
 def _gradient(alpha: F32) -> F32:
@@ -55,10 +60,28 @@ def judged(net: MatteNet, pack: Pack) -> dict[str, float]:
             continue
         picture = torch.from_numpy(pack.pictures[chosen]).to(device).float() / 255
         found = torch.cat([_alpha(net, some) for some in picture.split(8)]).cpu().numpy()
-        truth = pack.mattes[chosen].astype(np.float32) / 255
+        truth = pack.mattes[chosen].astype(np.float32) / np.float32(255)
         rows = [figures(f[0], t[0]) for f, t in zip(found, truth, strict=True)]
         out |= {f"{kind}_{name}": value for name, value in mean(rows).items()}
     return out
+
+
+@torch.no_grad()
+def held_out(net: MatteNet, items: Iterable[Labelled]) -> dict[str, tuple[int, dict[str, float]]]:
+    """How many held-out portraits of each kind there are, and the network's mean figures.
+
+    Raises:
+        ValueError: nothing is held out.
+    """
+    rows: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
+    for item in items:
+        if item.held:
+            picture = torch.from_numpy(boxed(item.picture)).permute(2, 0, 1)[None].float() / 255
+            found = _alpha(net, picture)[0, 0].numpy()
+            rows[item.kind].append(figures(found, _share(boxed(item.matte))))
+    if not any(rows.values()):
+        raise ValueError("none of the labelled portraits is held out")
+    return {kind: (len(some), mean(some)) for kind, some in rows.items() if some}
 
 
 def _alpha(net: MatteNet, picture: Tensor) -> Tensor:
