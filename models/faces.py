@@ -23,14 +23,18 @@ CROP_PX = 192
 """Side of the regressor's crop."""
 ROOM = 1.4
 """Side of a crop, in face sizes."""
-LIKELY, SURE = 0.25, 0.5
-"""The detector's heat from which a face is looked at, the regressor's score that makes it one."""
-CLOSER = 0.25
-"""Where no face is this share of the picture's longer side, its quarters are looked at too."""
+LIKELY, SURE, THERE = 0.4, 0.67, 0.3
+"""The detector's heat from which a face is looked at; its product with the regressor's score that
+makes it one, for neither alone tells a face from a flower; the score of one that is followed."""
+CLEAR, CLOSER = 0.75, 0.25
+"""Where no face of such heat is this share of the picture's longer side, it is looked at again, at
+twice the size, in tiles."""
 OVERLAP = 0.45
 """Faces whose centres are nearer than this share of the larger one's size are the same."""
 PASSES = 3
 """Crops taken of a face, each by the landmarks found in the one before."""
+_HOPELESS = 0.02
+"""Score of a crop from which no other is taken."""
 _STILL = 0.03
 """A crop that would move by less than this share of its side is not taken anew."""
 
@@ -130,12 +134,19 @@ class FaceFinder:
             ValueError: the picture is of another shape or type.
         """
         check_picture(picture)
-        frames = self._frames(picture)
+        # Faces that lie or stand on their heads are seldom, and a detector is less sure of them.
+        for quarters in range(4):
+            turned = np.ascontiguousarray(np.rot90(picture, quarters))
+            if found := self._find(turned, most):
+                return [_turned_back(face, turned, quarters) for face in found]
+        return []
+
+    def _find(self, picture: U8, most: int) -> list[FoundFace]:
         found: list[tuple[Frame, FoundFace]] = []
-        for frame in frames[: 2 * most]:
-            face = self._regress(picture, frame, PASSES)
-            if face is not None:
-                found.append((frame_of(face.landmarks), face))
+        for heat, frame in self._frames(picture)[: 2 * most]:
+            points, score = self._regress(picture, frame, PASSES)
+            if heat * score >= SURE:
+                found.append((frame_of(points), FoundFace(points, heat * score)))
         found.sort(key=lambda pair: -pair[1].score)
         kept: list[tuple[Frame, FoundFace]] = []
         for pair in found:
@@ -157,19 +168,21 @@ class FaceFinder:
         check_picture(picture)
         if before.shape != (LANDMARKS, 3):
             raise ValueError(f"landmarks are {before.shape}, expected {(LANDMARKS, 3)}")
-        return self._regress(picture, frame_of(before), 2)
+        points, score = self._regress(picture, frame_of(before), 2)
+        return FoundFace(points, score) if score >= THERE else None
 
-    def _frames(self, picture: U8) -> list[Frame]:
-        """Likely faces, the surest first."""
+    def _frames(self, picture: U8) -> list[tuple[float, Frame]]:
+        """(heat, frame) of likely faces, the surest first."""
         longer = max(picture.shape[:2])
         found = self._look(picture, DETECTOR_PX / longer)
-        if longer > DETECTOR_PX and not any(f.size > CLOSER * longer for _, f in found):
+        clear = any(heat > CLEAR and f.size > CLOSER * longer for heat, f in found)
+        if longer > DETECTOR_PX and not clear:
             found += self._look(picture, 2 * DETECTOR_PX / longer)
         found.sort(key=lambda pair: -pair[0])
-        kept: list[Frame] = []
-        for _, frame in found:
-            if not any(_same(frame, other) for other in kept):
-                kept.append(frame)
+        kept: list[tuple[float, Frame]] = []
+        for heat, frame in found:
+            if not any(_same(frame, other) for _, other in kept):
+                kept.append((heat, frame))
         return kept
 
     def _look(self, picture: U8, scale: float) -> list[tuple[float, Frame]]:
@@ -189,22 +202,22 @@ class FaceFinder:
                     found.append((heat, frame))
         return found
 
-    def _regress(self, picture: U8, frame: Frame, passes: int) -> FoundFace | None:
-        """The face near a frame, or None."""
+    def _regress(self, picture: U8, frame: Frame, passes: int) -> tuple[F32, float]:
+        """Landmarks of the face near a frame, and the score that it is one."""
         points, score = np.zeros((LANDMARKS, 3), np.float32), 0.0
         for _ in range(passes):
             grown = frame._replace(size=frame.size * self._room / ROOM)
             said = self._regressor.run({"picture": planes(crop(picture, grown, self._crop_px))})
             points, score = grown.out(said["points"][0]), float(said["score"].reshape(()))
             after = frame_of(points)
-            if not np.isfinite(points).all() or after.size < 1:
-                return None
+            if not np.isfinite(points).all() or after.size < 1 or score < _HOPELESS:
+                return points, 0.0
             moved = np.hypot(after.x - frame.x, after.y - frame.y) / frame.side
             still = moved < _STILL and abs(np.log(after.size / frame.size)) < _STILL
             if still and abs(_turn(after.roll - frame.roll)) < _STILL:
                 break
             frame = after
-        return FoundFace(points, score) if score >= SURE else None
+        return points, score
 
 
 def check_picture(picture: U8) -> None:
@@ -219,15 +232,15 @@ def planes(picture: U8) -> F32:
     return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
 
 
-def read_map(said: F32) -> list[tuple[float, Frame]]:
-    """The detector's map (6, h, w) -> (heat, frame in its picture's px) of likely faces.
+def read_map(said: F32, least: float = LIKELY) -> list[tuple[float, Frame]]:
+    """The detector's map (6, h, w) -> (heat, frame in its picture's px) of faces of a least heat.
 
     A cell says: heat (logit), the centre's x and y from the cell's middle (cells), the size's
     logarithm (cells), cosine and sine of the roll (any length).
     """
     logit = np.clip(said[0], -30, 30)
     heat = 1 / (1 + np.exp(-logit))
-    peaks = (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8))) & (heat >= LIKELY)
+    peaks = (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8))) & (heat >= least)
     found = []
     for row, column in zip(*np.nonzero(peaks), strict=True):
         x, y, size, cos, sin = (float(v) for v in said[1:, row, column])
@@ -267,6 +280,15 @@ def crop(picture: U8, frame: Frame, side_px: int = CROP_PX) -> U8:
     rim = cv2.BORDER_REPLICATE
     made = cv2.warpAffine(picture, matrix, (side_px, side_px), flags=flags, borderMode=rim)
     return np.asarray(made, np.uint8)
+
+
+def _turned_back(face: FoundFace, picture: U8, quarters: int) -> FoundFace:
+    """A face of a picture that was turned by quarters, counter-clockwise, in the one before."""
+    points, height = face.landmarks.copy(), picture.shape[0]
+    for quarter in range(quarters):
+        side = height if quarter % 2 == 0 else picture.shape[1]
+        points[:, :2] = np.column_stack([side - points[:, 1], points[:, 0]])
+    return FoundFace(points, face.score)
 
 
 def _starts(side: int) -> list[int]:

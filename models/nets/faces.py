@@ -154,7 +154,7 @@ class Regressor(nn.Module):
         wide = 48 * (CROP_PX // 32) ** 2
         self.think = nn.Sequential(nn.Linear(wide, 384), nn.ReLU(), nn.Dropout(0.1))
         self.whole = nn.Linear(384, 3 * LANDMARKS)
-        self.score = nn.Linear(384, 1)
+        self.score = nn.Sequential(nn.Linear(384, 64), nn.ReLU(), nn.Linear(64, 1))
         self.share = nn.Parameter(torch.zeros(LANDMARKS))
         steps = (torch.arange(_GRID) + 0.5) / _GRID
         self.register_buffer("steps", (steps - 0.5) * _REACH + 0.5, persistent=False)
@@ -164,6 +164,10 @@ class Regressor(nn.Module):
         with torch.no_grad():
             self.whole.bias.copy_(mean.flatten())
             self.whole.weight.mul_(0.1)
+
+    def thought(self, picture: Tensor) -> Tensor:
+        """(B, 384) what the score is told by."""
+        return self.think(self.squeeze(self.trunk(picture)[-1]).flatten(1))
 
     def guess(self, picture: Tensor) -> Guess:
         """All that the network says."""

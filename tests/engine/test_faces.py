@@ -40,7 +40,7 @@ def test_an_avatars_landmarks_are_found(finder, name):
     avatar = find(name)
     (face,) = finder.find(avatar.portrait)
     assert face.landmarks.shape == (478, 3) and face.landmarks.dtype == np.float32
-    assert face.score > 0.9
+    assert face.score > 0.65
     assert error(face.landmarks, avatar.landmarks) < ENOUGH
     deep = face.landmarks[:, 2] - avatar.landmarks[:, 2]
     assert np.abs(deep - deep.mean()).mean() < 0.1 * pack.eyes_px(avatar.landmarks)

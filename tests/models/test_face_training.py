@@ -10,7 +10,7 @@ from models.faces import Frame, crop, frame_of, read_map
 torch = pytest.importorskip("torch")
 
 from models.nets.faces import DETECTOR, Detector, FacesConfig, Regressor  # noqa: E402
-from models.train.landmarks import augment, crops, fit, pack, scenes  # noqa: E402
+from models.train.landmarks import augment, crops, doubt, fit, pack, scenes  # noqa: E402
 from models.train.landmarks.bank import Bank  # noqa: E402
 
 RNG = np.random.default_rng(3)
@@ -126,6 +126,28 @@ def test_a_run_ends_by_the_clock_and_goes_on(items, tmp_path):
         assert again.resume()["step"] == steps
         net = Detector(tiny) if which == "detector" else Regressor(tiny)
         net.load_state_dict(run.weights())
+
+
+def test_the_score_alone_is_fitted_anew(bank):
+    torch.manual_seed(2)
+    tiny = FacesConfig((8, 8, 8, 8, 8), (1, 1, 1, 1), 8)
+    net, seeker = Regressor(tiny), Detector(tiny)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    figures = doubt.fit(net, seeker, bank, doubt.DoubtConfig(rounds=3, batch=12, steps=60))
+    assert figures["faces"] > 0 and figures["others"] > 0
+    moved = {n for n, v in net.state_dict().items() if not torch.equal(v, before[n])}
+    assert moved and all(name.startswith("score.") for name in moved)
+
+
+def test_a_detector_is_asked_about_faces_and_what_it_takes_for_one(bank):
+    torch.manual_seed(4)
+    batch = scenes.draw(bank, 12, scenes.SceneConfig(turned=0))
+    heat, _, rest, _ = scenes.targets(batch)
+    maps = torch.cat([torch.logit(heat, 1e-6)[:, None], rest], 1)
+    maps[:, :, 0, 0] = torch.tensor([3.0, 0, 0, 1, 1, 0])  # a false face in every corner
+    found = list(doubt.asked(lambda _: maps, batch))
+    assert sum(said for _, said in found) >= 0.8 * (batch.there > 0).sum()
+    assert sum(1 - said for _, said in found) >= 8
 
 
 def test_what_cannot_be_trained_is_refused(items, tmp_path):

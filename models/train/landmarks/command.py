@@ -3,6 +3,7 @@
     visavis train landmarks pack PACK --stills STILLS STILL_LABELS --clips FOOTAGE LABELS
                                       --heads HEADS SEEN --backgrounds FOLDER
     visavis train landmarks train landmarks|detector PACK RUN [--minutes 7] [--device cuda]
+    visavis train landmarks doubt PACK RUN DETECTOR_RUN SCORED [--rounds 110]
     visavis train landmarks export landmarks|detector RUN FOLDER
 
 A pack is one file with small pictures, their landmarks by MediaPipe (`models.label.track`) or, for
@@ -54,6 +55,15 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     train.set_defaults(run=_train)
+    doubt = verbs.add_parser(
+        "doubt", help="fit the score anew on what the detector takes for faces"
+    )
+    doubt.add_argument("pack", type=Path)
+    doubt.add_argument("folder", type=Path, help="run of the landmark network")
+    doubt.add_argument("detector", type=Path, help="run of the detector")
+    doubt.add_argument("out", type=Path, help="folder for the run with the new score")
+    doubt.add_argument("--rounds", type=int, help="of scenes and crops that are looked at")
+    doubt.set_defaults(run=_doubt)
     export = verbs.add_parser("export", help="a trained network -> ONNX")
     export.add_argument("which", choices=["landmarks", "detector"])
     export.add_argument("folder", type=Path)
@@ -92,6 +102,17 @@ def _train(args: argparse.Namespace) -> None:
     if args.batch is not None:
         config = replace(config, batch=args.batch)
     fit.train(args.which, args.pack, args.folder, config, args.device)
+
+
+def _doubt(args: argparse.Namespace) -> None:
+    from models.train.landmarks import doubt
+    from models.train.runs import Run
+
+    config = doubt.DoubtConfig()
+    if args.rounds is not None:
+        config = replace(config, rounds=args.rounds)
+    run = Run.begin(args.out, config)
+    print(doubt.refit(args.pack, Run(args.folder), Run(args.detector), run, config))
 
 
 def _export(args: argparse.Namespace) -> None:
