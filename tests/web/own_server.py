@@ -1,19 +1,13 @@
-"""A server that takes pictures: `FOLDER NAME...`, where the avatars stand in the picture brought.
-
-Its finder knows where `photograph` put them, so that the page is tested apart from the networks.
-"""
+"""A server that takes pictures, with the shipped networks: `FOLDER` is where avatars are kept."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
-from engine.avatar import find
 from engine.config import EngineConfig, ServerConfig
 from engine.library import Library
+from engine.onboarding.make import open_tools
 from engine.server import serve
-from tests.engine.portraits import photograph, tools
-
-PLACES = {"maya": (0.28, 0.55), "kofi": (0.74, 0.55)}
-HEAD_PX = 560
 
 
 def ready(url: str) -> None:
@@ -22,7 +16,6 @@ def ready(url: str) -> None:
 
 
 if __name__ == "__main__":
-    folder, *shown = sys.argv[1:]
-    faces = [photograph(find(name), at=PLACES[name], head_px=HEAD_PX)[1] for name in shown]
     config = EngineConfig(live=True)
-    serve(ServerConfig(port=0), config, ready, Library(Path(folder)), lambda: tools(*faces))
+    tools = partial(open_tools, config.backend)
+    serve(ServerConfig(port=0), config, ready, Library(Path(sys.argv[1])), tools)

@@ -12,10 +12,12 @@ from bench.browser import Caller, Server
 from engine.avatar import find
 from engine.library import Library
 from tests.engine.portraits import encoded, photograph
-from tests.web.own_server import HEAD_PX, PLACES
 from tests.web.steps import text
 
 pytestmark = pytest.mark.browser
+
+PLACES = {"maya": (0.28, 0.55), "kofi": (0.74, 0.55)}
+HEAD_PX = 560
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def picture(folder: Path) -> Path:
     """Both built-in avatars side by side, taken with a telephone that lay on its side."""
-    both = [photograph(find(n), at=PLACES[n], head_px=HEAD_PX)[0] for n in ("maya", "kofi")]
+    both = [photograph(find(n), at=PLACES[n], head_px=HEAD_PX)[0] for n in PLACES]
     left = np.arange(both[0].shape[1])[None, :, None] < 600
     path = folder / "photo.jpg"
     from PIL import Image
@@ -39,7 +41,7 @@ def picture(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Server]:
-    command = [sys.executable, "-m", "tests.web.own_server", str(folder / "own"), "maya", "kofi"]
+    command = [sys.executable, "-m", "tests.web.own_server", str(folder / "own")]
     with Server(command=command) as running:
         yield running
 
