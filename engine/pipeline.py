@@ -1,12 +1,12 @@
 """The pipeline: sound in, pictures with their sound out; the same for a call and for a file."""
 
-from functools import lru_cache
-
 from engine.audio import AudioStage
 from engine.avatar import Avatar
+from engine.backdrop import backdrop
 from engine.composite import CompositeStage
 from engine.config import EngineConfig
 from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Motion, Pcm, Picture
+from engine.kept import kept_with_first
 from engine.metrics import StageTimes
 from engine.motion import MotionStage
 from engine.mouth import MouthPainter
@@ -35,6 +35,9 @@ class Pipeline:
 
     Attributes:
         timings: recent times of each stage.
+
+    Raises:
+        ConfigError: a style or a background that cannot be had.
     """
 
     def __init__(self, avatar: Avatar, config: EngineConfig) -> None:
@@ -44,7 +47,7 @@ class Pipeline:
         self._audio = AudioStage(config)
         self._motion = MotionStage(config)
         self._render = RenderStage(rig, _painter(rig, config))
-        self._composite = CompositeStage(rig)
+        self._composite = CompositeStage(rig, backdrop(rig, config.background))
         self.reset()
 
     def reset(self) -> None:
@@ -102,7 +105,7 @@ def _painter(rig: Rig, config: EngineConfig) -> Painter:
     return MouthPainter(rig)
 
 
-@lru_cache(maxsize=16)
+@kept_with_first
 def rig_of(avatar: Avatar, size_px: int) -> Rig:
     """Made once for an avatar and a size, shared by all sessions: nothing in it changes."""
     return build(avatar, size_px, facemodel.load())

@@ -15,9 +15,11 @@ TRAININGS = {
     "align": ("models.train.speech.align", "times of the sounds in real speech with known words"),
     "shapes": ("models.train.speech.coarticulation", "what lips do for each sound (shapes.npz)"),
     "lips": ("models.train.lips", "lip network: from sound to lip code and lip embedding"),
+    "landmarks": ("models.train.landmarks", "face detector and network of its 478 landmarks"),
     "windows": ("bench.reenact.command", "footage, stills and heads -> windows to paint"),
     "render": ("models.train.render", "render network: paints the mouth over the guide"),
     "motion": ("models.train.motion", "motion network: head pose and blinks to go with speech"),
+    "matte": ("models.train.matte", "matting network: the person apart from the background"),
 }
 """What can be trained: its module, whose `main(argv)` is the command, and what it is."""
 
@@ -46,6 +48,15 @@ synthetic heads (HEADS):
   visavis train render distil SAMPLES TEACHER STUDENTS
   visavis train render score SAMPLES STUDENTS/1
   visavis train render export STUDENTS/1 FOLDER
+
+and to the two that find faces and landmarks, from pictures that MediaPipe labelled:
+
+  visavis train landmarks pack PACK --stills STILLS STILL_LABELS --clips FOOTAGE LABELS
+    --heads HEADS SEEN --backgrounds FOLDER
+  visavis train landmarks train landmarks PACK POINTS --device cuda
+  visavis train landmarks train detector PACK FACES --device cuda
+  visavis train landmarks export landmarks POINTS FOLDER
+  visavis train landmarks export detector FACES FOLDER
 
 HEARING, RUN, MOVING, TEACHER and STUDENTS/1 are folders: config.json holds the settings,
 weights.pt the weights, curve.csv the losses for a spreadsheet, checkpoint.pt the place where a

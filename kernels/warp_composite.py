@@ -61,3 +61,20 @@ def lay_over(picture: U8, patch: Patch) -> None:
     over = patch.rgb[rows, columns].astype(np.int32)
     mixed = under * (255 - alpha) + over * alpha + 127
     under[:] = mixed // 255
+
+
+def lay_between(front: U8, alpha: U8, behind: U8) -> U8:
+    """A picture laid over another by its own alpha.
+
+    Args:
+        front: (H, W, 3) uint8, colours that are not multiplied by alpha.
+        alpha: (H, W) uint8.
+        behind: (H, W, 3) uint8.
+
+    Returns:
+        (H, W, 3) uint8; `front` where alpha is 255, `behind` where it is 0.
+    """
+    share = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
+    near = cv2.multiply(front, share, scale=1 / 255)
+    far = cv2.multiply(behind, cv2.bitwise_not(share), scale=1 / 255)
+    return np.asarray(cv2.add(near, far, dst=near), np.uint8)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from kernels.warp_composite import Patch, lay_over, warp
+from kernels.warp_composite import Patch, lay_between, lay_over, warp
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (24, 32, 3), np.uint8)
 
@@ -52,3 +52,13 @@ def test_patch_outside_the_picture_changes_nothing() -> None:
     patch = Patch(20, 20, np.full((4, 4, 3), 9, np.uint8), np.full((4, 4), 255, np.uint8))
     lay_over(picture, patch)
     assert not picture.any()
+
+
+def test_a_picture_is_laid_between_by_its_alpha() -> None:
+    behind = PICTURE[::-1].copy()
+    for alpha, expected in ((255, PICTURE), (0, behind)):
+        assert (lay_between(PICTURE, np.full((24, 32), alpha, np.uint8), behind) == expected).all()
+    alpha = np.random.default_rng(3).integers(0, 256, (24, 32), np.uint8)
+    share = alpha[..., None] / 255
+    wanted = share * PICTURE + (1 - share) * behind
+    assert np.abs(lay_between(PICTURE, alpha, behind) - wanted).max() <= 1
