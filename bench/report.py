@@ -109,7 +109,8 @@ def _cell(value: Value) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.2f}"
+        places = 0 if abs(value) >= 1000 else 4 if 0 < abs(value) < 0.1 else 2
+        return f"{value:.{places}f}"
     return str(value)
 
 

@@ -21,6 +21,7 @@ EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 BENCHES = {
     "drift": "ten minutes of talk: is the mouth as sharp and as like at their end",
+    "kernels": "each CUDA kernel against a copy of the same bytes on the GPU",
     "latency": "from the microphone to the lips in a real browser",
     "quality": "lips, head and eyes from speech against what its speakers did",
     "render": "ms a frame a stage, with and without encoding",

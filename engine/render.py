@@ -12,13 +12,19 @@ import numpy.typing as npt
 
 from engine.frames import Motion
 from engine.rig import STEP_PX, Rig
-from kernels.guide import backward_flow, enlarge, forward_field, lattice
+from kernels.guide import (
+    Line,
+    backward_flow,
+    cells_around,
+    forward_field,
+    joined_flow,
+    lattice,
+)
 from kernels.warp_composite import Patch, warp
 from models import topology as topo
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
-I64 = npt.NDArray[np.int64]
 
 _EYE_MARGIN_PX = 4
 _SHUT_LIDS_PX = 1.5
@@ -97,64 +103,8 @@ class RenderStage:
     def _flow(self, drivers: F32, landmarks: F32) -> F32:
         """Upper and lower field, joined along the lines where the face parts."""
         rig = self._rig
-        rises, falls = (forward_field(reach, drivers) for reach in (rig.upper, rig.lower))
-        upper = backward_flow(rises, self._lattice, STEP_PX)
-        lower = backward_flow(falls, self._lattice, STEP_PX)
-        mouth = (landmarks[topo.UPPER_INNER_LIP] + landmarks[topo.LOWER_INNER_LIP]) / 2
-        below = _below(mouth, self._lattice, soft_px=STEP_PX)
-        flow = enlarge(upper + (lower - upper) * below[..., None], (rig.size_px, rig.size_px))
-
-        # The lines are as sharp as the picture in full resolution alone.
-        reach = 0.5 * float(mouth[-1, 0] - mouth[0, 0])
-        self._join(flow, upper, lower, mouth, (reach, 4 * STEP_PX), fade_px=None)
-        for over, under in zip(topo.UPPER_LIDS, topo.LOWER_LIDS, strict=True):
-            eye = (landmarks[over] + landmarks[under]) / 2
-            margin = 0.14 * rig.face_px
-            self._settle(upper, rises, eye, margin)
-            self._join(flow, upper, lower, eye, (0.4 * margin, margin), fade_px=margin)
-        return flow
-
-    def _settle(self, flow: F32, forward: F32, line: F32, margin_px: float) -> None:
-        """Solves a flow anew around an eye, where a falling lid stretches the skin most."""
-        low, high = self._cells(line, (margin_px, margin_px))
-        if (high <= low).any():
-            return
-        window = slice(low[1], high[1]), slice(low[0], high[0])
-        places = np.ascontiguousarray(self._lattice[window])
-        flow[window] = backward_flow(forward, places, STEP_PX, iterations=14, relax=0.6)
-
-    def _cells(self, line: F32, margin_px: tuple[float, float]) -> tuple[I64, I64]:
-        """Lattice cells low to high (x, y) around a line; none where it is off the picture."""
-        last = len(self._lattice) - 1
-        low = ((line.min(0) - margin_px) / STEP_PX).astype(np.int64).clip(1, last)
-        high = ((line.max(0) + margin_px) / STEP_PX).astype(np.int64).clip(1, last)
-        return low, high
-
-    def _join(
-        self,
-        flow: F32,
-        upper: F32,
-        lower: F32,
-        line: F32,
-        margin_px: tuple[float, float],
-        fade_px: float | None,
-    ) -> None:
-        """Joins both fields along a line, in a window of a full-resolution flow, in place.
-
-        With `fade_px` the lower field fades out that far below the line.
-        """
-        low, high = self._cells(line, margin_px)
-        if (high <= low).any():
-            return
-        rows, columns = (slice(low[i] * STEP_PX, high[i] * STEP_PX) for i in (1, 0))
-        over = _enlarge_window(upper, low, high)
-        under = _enlarge_window(lower, low, high)
-        places = self._pixels[rows, columns]
-        # A hard edge: a mean of both flows would sample what lies between the rims.
-        share = _below(line, places, soft_px=0.05)
-        if fade_px is not None:
-            share *= _fade(line, places, fade_px)
-        flow[rows, columns] = over + (under - over) * share[..., None]
+        lines = parting(landmarks, rig)
+        return joined_flow(rig.upper, rig.lower, drivers, lines, self._lattice, STEP_PX)
 
     def _eye(self, eye: int, motion: Motion, drivers: F32, landmarks: F32) -> Patch | None:
         """The eyeball: it follows the head and its gaze, not the lids that slide over it."""
@@ -181,30 +131,25 @@ class RenderStage:
         return Patch(window[1].start, window[0].start, rgb, alpha)
 
 
-def _below(line: F32, places: F32, soft_px: float) -> F32:
-    """1 below the mouth's line, 0 above, softer beyond its corners: (H, W) float32."""
-    x = places[0, :, 0]
-    y = np.interp(x, line[:, 0], line[:, 1]).astype(np.float32)
-    beyond = np.maximum(np.maximum(line[0, 0] - x, x - line[-1, 0]), 0.0)
-    soft = soft_px + 0.8 * beyond
-    return np.asarray(np.clip((places[..., 1] - y) / soft + 0.5, 0.0, 1.0), np.float32)
+def parting(landmarks: F32, rig: Rig) -> list[Line]:
+    """Lines along which the face parts, the mouth's first, then each eye's.
 
-
-def _fade(line: F32, places: F32, reach_px: float) -> F32:
-    """1 on a line's height, falling to 0 at a reach below it and beyond its ends: (H, W)."""
-    x, y = places[0, :, 0], places[:, 0, 1]
-    beyond = np.maximum(np.maximum(line[0, 0] - x, x - line[-1, 0]), 0.0) / (0.4 * reach_px)
-    deep = (y - line[:, 1].mean()) / reach_px
-    near = np.clip(1 - beyond, 0, 1)[None, :] * np.clip(1 - deep, 0, 1)[:, None]
-    return np.asarray(near * near * (3 - 2 * near), np.float32)
-
-
-def _enlarge_window(field: F32, low: I64, high: I64) -> F32:
-    """The cells low to high (x, y) of a lattice at full resolution, as if cut from the whole."""
-    (x0, y0), (x1, y1) = low, high
-    margin = field[y0 - 1 : y1 + 1, x0 - 1 : x1 + 1]
-    full = enlarge(margin, (margin.shape[1] * STEP_PX, margin.shape[0] * STEP_PX))
-    return full[STEP_PX : STEP_PX * (y1 - y0 + 1), STEP_PX : STEP_PX * (x1 - x0 + 1)]
+    Args:
+        landmarks: (478, 2) float32 pixels, where the motion takes them.
+        rig: the avatar.
+    """
+    side = rig.size_px // STEP_PX
+    mouth = (landmarks[topo.UPPER_INNER_LIP] + landmarks[topo.LOWER_INNER_LIP]) / 2
+    reach = 0.5 * float(mouth[-1, 0] - mouth[0, 0])
+    lines = [Line(mouth, cells_around(mouth, (reach, 4 * STEP_PX), STEP_PX, side))]
+    margin = 0.14 * rig.face_px
+    for over, under in zip(topo.UPPER_LIDS, topo.LOWER_LIDS, strict=True):
+        eye = (landmarks[over] + landmarks[under]) / 2
+        window, stretched = (
+            cells_around(eye, (beside, margin), STEP_PX, side) for beside in (0.4 * margin, margin)
+        )
+        lines.append(Line(eye, window, stretched, fade_px=margin))
+    return lines
 
 
 def parted(upper: F32, lower: F32) -> tuple[F32, F32]:

@@ -31,7 +31,7 @@ STEP_PX = 4
 POSE_DRIVERS = 4
 _REACH = 0.42
 _RIDGE = 1e-3
-_SOURCE_SCALE = 2.0
+_SOURCE_SCALE = 3.0
 """Size of the portrait that is sampled, over the picture's: bilinear sampling softens, less so
 where its pixels lie closer."""
 _LID_FALL, _LID_RISE = 0.97, 0.12

@@ -1,1 +1,1 @@
-"""Video frames and sound kernels: a plain CPU path now, CUDA sources beside them later."""
+"""Video frames and sound kernels: on the CPU, and on a GPU; see `kernels.dispatch`."""

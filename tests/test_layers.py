@@ -8,7 +8,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = ["kernels", "models", "engine", "bench"]
 OFFLINE = ["models/train", "models/label", "models/nets", "models/avatars"]
-ON_REQUEST = ["engine/backends/torch.py", "engine/backends/torch_ops.py"]
+ON_REQUEST = [
+    f"engine/backends/{name}.py" for name in ("torch", "torch_cuda", "torch_ops", "torch_program")
+]
 
 
 def imported(path: Path) -> set[str]:

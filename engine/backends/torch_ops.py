@@ -15,6 +15,18 @@ Given = Sequence[Any]
 """Tensors, None for an input that is left out."""
 Settings = dict[str, Any]
 
+ON_HOST: dict[str, tuple[int, ...]] = {
+    "ConstantOfShape": (0,),
+    "Expand": (1,),
+    "Reshape": (1,),
+    "Resize": (1, 2, 3),
+    "Slice": (1, 2, 3, 4),
+    "Split": (1,),
+    "Squeeze": (1,),
+    "Unsqueeze": (1,),
+}
+"""Which inputs of an operator are shapes and places, that the host reads; all others are data."""
+
 
 class UnsupportedError(Exception):
     """An operator is asked for something that it does not do here."""
@@ -67,7 +79,7 @@ def _slice(
 def _gather(given: Given, settings: Settings) -> Tensor:
     x, rows = given
     axis = settings.get("axis", 0) % x.ndim
-    rows = torch.where(rows < 0, rows + x.shape[axis], rows).to(x.device)
+    rows = torch.where(rows < 0, rows + x.shape[axis], rows)
     taken = x.index_select(axis, rows.reshape(-1))
     return taken.reshape([*x.shape[:axis], *rows.shape, *x.shape[axis + 1 :]])
 
@@ -188,7 +200,7 @@ def _dequantize(given: Given, settings: Settings) -> Tensor:
     x, scale, zero = given
     axis = settings.get("axis", 1)
     whole = x.float() - _on_axis(x, zero.float(), axis)
-    return whole.to(scale.device) * _on_axis(x, scale, axis)
+    return whole * _on_axis(x, scale, axis)
 
 
 def _plain(function: Callable[..., Any]) -> Callable[[Given, Settings], Any]:

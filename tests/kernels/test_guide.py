@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kernels.guide import backward_flow, enlarge, forward_field, lattice
+from kernels.guide import Line, backward_flow, enlarge, forward_field, joined_flow, lattice
 
 SIZE, STEP = 128, 4
 
@@ -76,3 +76,29 @@ def test_relaxed_steps_settle_where_plain_ones_do_not() -> None:
     landed = came_from + np.clip(came_from - 50, 0, 20) * 1.5
     stretched = (nodes[..., 1] > 56) & (nodes[..., 1] < 94)
     assert np.abs(landed - nodes[..., 1])[stretched].max() < 0.8
+
+
+@pytest.mark.parametrize("points", [1, 17])
+def test_a_line_of_too_few_or_too_many_points_is_refused(points: int) -> None:
+    with pytest.raises(ValueError, match=rf"\({points}, 2\) float32, expected \(2 to 16, 2\)"):
+        Line(np.zeros((points, 2), np.float32), (1, 1, 2, 2))
+
+
+def test_a_line_that_fades_nowhere_is_refused() -> None:
+    with pytest.raises(ValueError, match="fade_px is 0.0, expected over 0"):
+        Line(np.zeros((2, 2), np.float32), (1, 1, 2, 2), fade_px=0.0)
+
+
+def test_fields_are_joined_sharply_in_a_line_s_window_and_softly_beside_it() -> None:
+    nodes = lattice(SIZE, STEP)
+    still, falling = np.zeros((*nodes.shape[:2], 1), np.float32), np.ones((1, 2), np.float32)
+    down = still + 1
+    points = np.array([[20, 64.5], [108, 64.5]], np.float32)
+    line = Line(points, (10, 12, 20, 20))
+    flow = joined_flow(still, down, falling, [line], nodes, STEP)[..., 1]
+    inside = slice(10 * STEP, 20 * STEP)
+    assert (flow[:65, inside] == 0).all()
+    np.testing.assert_allclose(flow[65:80, inside], -1, atol=1e-6)
+    beside = flow[60:70, 30]
+    assert ((beside < -0.01) & (beside > -0.99)).sum() >= 3
+    assert (joined_flow(still, down, falling, [], nodes, STEP) == 0).all()

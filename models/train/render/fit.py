@@ -87,7 +87,9 @@ PRESETS = {
     "base": TrainConfig(steps=60_000, batch=32, net=NETS["base"]),
     "student": TrainConfig(steps=300, lr=2e-4, truth=0.6, certain=0.0),
     "consistent": TrainConfig(steps=600, lr=2e-4, halvings=4),
-    "sharp": TrainConfig(steps=4000, lr=2e-4, leaps=1, critic=0.5),
+    "sharp": TrainConfig(
+        steps=900, batch=64, lr=2e-4, leaps=1, critic=0.5, critic_channels=(96, 128, 192)
+    ),
     "tiny": TrainConfig(steps=200, batch=8, net=NETS["tiny"]),
 }
 
@@ -222,9 +224,8 @@ class Rival:
     """The critic and its own training, beside the painter's."""
 
     def __init__(self, config: TrainConfig, device: str) -> None:
-        self.net = critic.Critic(config.critic_channels).to(
-            device, memory_format=torch.channels_last
-        )
+        net = critic.Critic(config.critic_channels)
+        self.net = net.to(device, memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adam(self.net.parameters(), config.critic_lr, (0.5, 0.99))
         self._match = config.match
 

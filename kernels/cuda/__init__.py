@@ -1,0 +1,1 @@
+"""CUDA sources and their wrappers; `kernels.dispatch` chooses between them and the CPU's path."""

@@ -1,0 +1,188 @@
+// Coarse backward flow to finished pixels, for a batch of sessions; kernels/plain/warp_composite.py
+// is the same in NumPy. One pass: enlarge and join the flow, sample the portrait, lay patches over.
+#include "i420.cuh"
+#include "parting.cuh"
+
+// Laid out as kernels.gpu.PATCH.
+struct Patch {
+    const unsigned char* rgb;    // (height, width, 3)
+    const unsigned char* alpha;  // (height, width)
+    int x, y, width, height;
+};
+
+// Laid out as kernels.gpu.PICTURE.
+struct Picture {
+    const unsigned* source;  // (source_height, source_width) RGBA, for its 4-byte loads
+    const float2* flows;     // (3, plane): joined, upper, lower
+    const Line* lines;
+    const Patch* patches;
+    unsigned char* out;
+    int source_width, source_height;
+    float scale;  // source pixels a picture's pixel
+    int line_count, patch_count;
+    int x, y;  // the picture's pixel that comes out first
+    int unused;
+};
+
+struct Lattice {
+    int side, plane;
+    float to_lattice;
+};
+
+struct Rgb {
+    int r, g, b;
+};
+
+// A hard edge: a mean of both flows would sample what lies between the rims.
+constexpr float EDGE_PX = 0.05f;
+
+// Bytes become floats by their bits, 2^23 too large, and floats whole numbers by adding as much:
+// exact, rounded to even as rintf rounds, and several times as quick as conversions.
+constexpr float LIFT = 8388608.0f;
+constexpr unsigned LIFT_BITS = 0x4B000000u;
+
+__device__ inline float lifted(unsigned word, int byte) {
+    return __uint_as_float(__byte_perm(word, LIFT_BITS, 0x7540u | byte));
+}
+
+__device__ inline int rounded(float value) { return __float_as_uint(value + LIFT) & 0xFF; }
+
+__device__ inline float mixed_lifted(float a, float b, float share) {
+    return (a - LIFT) + (b - a) * share;
+}
+
+__device__ inline Rgb sample(const unsigned* source, const Taps& taps) {
+    const unsigned a = source[taps.at[0]], b = source[taps.at[1]];
+    const unsigned c = source[taps.at[2]], d = source[taps.at[3]];
+    int found[3];
+#pragma unroll
+    for (int i = 0; i < 3; ++i) {
+        const float over = mixed_lifted(lifted(a, i), lifted(b, i), taps.right);
+        const float under = mixed_lifted(lifted(c, i), lifted(d, i), taps.right);
+        found[i] = rounded(mixed(over, under, taps.down));
+    }
+    return {found[0], found[1], found[2]};
+}
+
+// The line in whose window a pixel is; the last, where windows overlap.
+__device__ inline const Line* line_at(const Picture& picture, int x, int y) {
+    for (int i = picture.line_count - 1; i >= 0; --i) {
+        if (holds(picture.lines[i].window, x, y)) return picture.lines + i;
+    }
+    return nullptr;
+}
+
+__device__ inline Taps lattice_taps(const Lattice& lattice, float x, float y) {
+    return taps_around(
+        (x + 0.5f) * lattice.to_lattice - 0.5f, (y + 0.5f) * lattice.to_lattice - 0.5f,
+        lattice.side, lattice.side
+    );
+}
+
+__device__ inline float2 joined_flow(
+    const Picture& picture, const Lattice& lattice, const Line& line, float x, float y
+) {
+    const Taps taps = lattice_taps(lattice, x, y);
+    const float2 over = sample(picture.flows + lattice.plane, taps);
+    const float2 under = sample(picture.flows + 2 * lattice.plane, taps);
+    return mixed(over, under, share_below(line, x, y, EDGE_PX));
+}
+
+__device__ inline Rgb warped(const Picture& picture, float2 flow, float x, float y) {
+    const float scale = picture.scale, middle = (scale - 1.0f) / 2.0f;
+    const Taps taps = taps_around(
+        flow.x * scale + (x * scale + middle), flow.y * scale + (y * scale + middle),
+        picture.source_width, picture.source_height
+    );
+    return sample(picture.source, taps);
+}
+
+__device__ inline int laid_over(int under, int over, int alpha) {
+    return (under * (255 - alpha) + over * alpha + 127) / 255;
+}
+
+// A block of pixels, patches laid over. The windows of lines begin and end at even pixels, so a
+// block of 2x2 is in one or in none. Its pixels are computed side by side, without a branch between
+// them: their loads are under way together.
+template <int WIDE, int HIGH>
+__device__ inline void compose(
+    const Picture& picture, const Lattice& lattice, int x, int y, Rgb (&done)[HIGH * WIDE]
+) {
+    float x_px[WIDE * HIGH], y_px[WIDE * HIGH];
+    float2 flow[WIDE * HIGH];
+#pragma unroll
+    for (int i = 0; i < WIDE * HIGH; ++i) {
+        x_px[i] = static_cast<float>(x + i % WIDE);
+        y_px[i] = static_cast<float>(y + i / WIDE);
+    }
+    if (const Line* line = line_at(picture, x, y)) {
+        for (int i = 0; i < WIDE * HIGH; ++i) {
+            flow[i] = joined_flow(picture, lattice, *line, x_px[i], y_px[i]);
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < WIDE * HIGH; ++i) {
+            flow[i] = sample(picture.flows, lattice_taps(lattice, x_px[i], y_px[i]));
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < WIDE * HIGH; ++i) {
+        done[i] = warped(picture, flow[i], x_px[i], y_px[i]);
+    }
+    for (int n = 0; n < picture.patch_count; ++n) {
+        const Patch patch = picture.patches[n];
+        const int left = x - patch.x, top = y - patch.y;
+        if (left <= -WIDE || left >= patch.width || top <= -HIGH || top >= patch.height) continue;
+#pragma unroll
+        for (int i = 0; i < WIDE * HIGH; ++i) {
+            const int column = left + i % WIDE, row = top + i / WIDE;
+            if (column < 0 || column >= patch.width || row < 0 || row >= patch.height) continue;
+            const int place = row * patch.width + column, alpha = patch.alpha[place];
+            const unsigned char* over = patch.rgb + 3 * place;
+            done[i].r = laid_over(done[i].r, over[0], alpha);
+            done[i].g = laid_over(done[i].g, over[1], alpha);
+            done[i].b = laid_over(done[i].b, over[2], alpha);
+        }
+    }
+}
+
+// A window of each picture as (height, width, 3): what a network is shown.
+extern "C" __global__ void warp_composite_rgb(
+    const Picture* pictures, int side, int plane, float step_px, int width, int height
+) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x;
+    const int y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height) return;
+    const Picture picture = pictures[blockIdx.z];
+    const Lattice lattice = {side, plane, 1.0f / step_px};
+    Rgb done[1];
+    compose<1, 1>(picture, lattice, picture.x + x, picture.y + y, done);
+    unsigned char* out = picture.out + 3 * (static_cast<size_t>(y) * width + x);
+    out[0] = done[0].r;
+    out[1] = done[0].g;
+    out[2] = done[0].b;
+}
+
+// The same as I420, of even sizes: a block of 2x2 pixels a thread, and RGB is never stored.
+extern "C" __global__ void warp_composite_i420(
+    const Picture* pictures, int side, int plane, float step_px, int width, int height
+) {
+    const int x = 2 * (blockIdx.x * blockDim.x + threadIdx.x);
+    const int y = 2 * (blockIdx.y * blockDim.y + threadIdx.y);
+    if (x >= width || y >= height) return;
+    const Picture picture = pictures[blockIdx.z];
+    const Lattice lattice = {side, plane, 1.0f / step_px};
+    Rgb done[4];
+    compose<2, 2>(picture, lattice, picture.x + x, picture.y + y, done);
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+        const Rgb a = done[2 * row], b = done[2 * row + 1];
+        *reinterpret_cast<uchar2*>(picture.out + static_cast<size_t>(y + row) * width + x) =
+            make_uchar2(luma(a.r, a.g, a.b), luma(b.r, b.g, b.b));
+    }
+    const size_t area = static_cast<size_t>(width) * height;
+    const size_t place = static_cast<size_t>(y / 2) * (width / 2) + x / 2;
+    const Rgb first = done[0];
+    picture.out[area + place] = chroma_u(first.r, first.g, first.b);
+    picture.out[area + area / 4 + place] = chroma_v(first.r, first.g, first.b);
+}

@@ -1,0 +1,229 @@
+"""What makes pictures of motion, by name: `cpu` on OpenCV and NumPy, `cuda` on an NVIDIA GPU."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from kernels.guide import Line, empty
+from kernels.warp_composite import Patch
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+MOST = 1024
+"""Pictures in a batch."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portrait:
+    """What is known of a face before it moves.
+
+    Attributes:
+        source: (H', W', 3) uint8, the portrait at `scale` times the picture's size.
+        scale: see `source`.
+        step_px: of the lattice, even.
+        upper, lower: (G, G, N) float32, reach of each driver above and below where the face parts;
+            G * step_px is the picture's size.
+    """
+
+    source: U8
+    scale: float
+    step_px: int
+    upper: F32
+    lower: F32
+
+    def __post_init__(self) -> None:
+        _check("source", self.source, np.uint8, (None, None, 3))
+        _check("upper", self.upper, np.float32, (None, self.upper.shape[0], None))
+        _check("lower", self.lower, np.float32, self.upper.shape)
+        if self.step_px < 2 or self.step_px % 2:
+            raise ValueError(f"step_px is {self.step_px}, expected an even number over 0")
+
+    @property
+    def size_px(self) -> int:
+        """Side of the picture."""
+        return int(self.upper.shape[0]) * self.step_px
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """A face in one picture.
+
+    Attributes:
+        face: what `Kernels.prepare` made of its portrait.
+        drivers: (N, 2) float32, pixels a unit of reach.
+        lines: where the face parts, the mouth's first; none where it does not.
+    """
+
+    face: "Face"
+    drivers: F32
+    lines: Sequence[Line]
+
+
+class Face(Protocol):
+    """A portrait made ready; shared by all its sessions.
+
+    Attributes:
+        portrait: what it was made of.
+    """
+
+    @property
+    def portrait(self) -> Portrait:
+        """See above."""
+
+
+class Guides(Protocol):
+    """Backward flows of a batch, wherever they lie."""
+
+    def __len__(self) -> int:
+        """Faces in the batch."""
+
+
+class Kernels(Protocol):
+    """One way to make pictures. Sessions of different portraits share a batch."""
+
+    def prepare(self, portrait: Portrait) -> Face:
+        """Takes a portrait in, once."""
+
+    def guide(self, batch: Sequence[Moved]) -> Guides:
+        """Where every pixel of each picture comes from.
+
+        Raises:
+            ValueError: the batch is empty or too large, its pictures differ in size, or drivers
+                or lines do not fit.
+        """
+
+    def windows(
+        self,
+        guides: Guides,
+        patches: Sequence[Sequence[Patch]],
+        corners: Sequence[tuple[int, int]],
+        size: tuple[int, int],
+    ) -> list[U8]:
+        """A window of each picture, (height, width, 3) uint8 RGB: what a network is shown.
+
+        Args:
+            guides: of the batch.
+            patches: of each picture, laid over it in order.
+            corners: (x, y) of each window in its picture.
+            size: (width, height) of all.
+
+        Raises:
+            ValueError: as many patches or corners are not given, or a patch is damaged.
+        """
+
+    def pictures(self, guides: Guides, patches: Sequence[Sequence[Patch]]) -> list[U8]:
+        """Each whole picture, (H * 3 // 2, W) uint8 I420.
+
+        Raises:
+            ValueError: see `windows`.
+        """
+
+    def i420(self, rgb: U8) -> list[U8]:
+        """(B, H, W, 3) uint8 RGB of any even size -> B times (H * 3 // 2, W) uint8 I420.
+
+        Raises:
+            ValueError: the shape or dtype is another.
+        """
+
+
+def load(name: str) -> Kernels:
+    """Chooses the kernels once, by name.
+
+    Args:
+        name: `cpu` or `cuda`.
+
+    Raises:
+        ValueError: there are none of that name.
+        GpuError: CuPy is not installed or there is no GPU; nothing falls back in silence.
+    """
+    if name == "cpu":
+        from kernels.on_cpu import CpuKernels
+
+        return CpuKernels()
+    if name == "cuda":
+        from kernels.gpu import CupyDevice
+        from kernels.on_cuda import CudaKernels
+
+        return CudaKernels(CupyDevice())
+    raise ValueError(f"kernels {name!r} are unknown, expected 'cpu' or 'cuda'")
+
+
+Own = TypeVar("Own")
+
+
+def own(made: object, kind: type[Own]) -> Own:
+    """What kernels are given back.
+
+    Raises:
+        ValueError: other kernels made it.
+    """
+    if not isinstance(made, kind):
+        raise ValueError(f"{type(made).__module__} made what is given, expected {kind.__module__}")
+    return made
+
+
+def check_batch(batch: Sequence[Moved]) -> None:
+    """Raises ValueError unless faces, drivers and lines fit each other, see `Kernels.guide`."""
+    if not 1 <= len(batch) <= MOST:
+        raise ValueError(f"a batch has {len(batch)} pictures, expected 1 to {MOST}")
+    first = batch[0].face.portrait
+    for moved in batch:
+        portrait = moved.face.portrait
+        shape, step_px = portrait.upper.shape, portrait.step_px
+        if (shape, step_px) != (first.upper.shape, first.step_px):
+            raise ValueError(
+                f"a batch has fields of {shape} every {step_px} px and of {first.upper.shape} "
+                f"every {first.step_px} px, expected the same for all"
+            )
+        _check("drivers", moved.drivers, np.float32, (shape[2], 2))
+        for line in moved.lines:
+            for cells in (line.window, line.stretched):
+                if not empty(cells) and (min(cells[:2]) < 1 or max(cells[2:]) >= shape[0]):
+                    raise ValueError(f"a line has cells {cells}, expected 1 to {shape[0] - 1}")
+
+
+def check_patches(count: int, patches: Sequence[Sequence[Patch]]) -> None:
+    """Raises ValueError unless there are patches for each of so many pictures, well formed."""
+    if len(patches) != count:
+        raise ValueError(f"patches are given for {len(patches)} pictures, expected {count}")
+    for patch in (patch for each in patches for patch in each):
+        _check("a patch's rgb", patch.rgb, np.uint8, (None, None, 3))
+        _check("a patch's alpha", patch.alpha, np.uint8, patch.rgb.shape[:2])
+
+
+def check_windows(
+    count: int, corners: Sequence[tuple[int, int]], size: tuple[int, int], size_px: int
+) -> None:
+    """Raises ValueError unless so many windows of a size lie in a picture."""
+    if len(corners) != count:
+        raise ValueError(f"corners are given for {len(corners)} pictures, expected {count}")
+    for corner in corners:
+        inside = all(
+            a >= 0 and n > 0 and a + n <= size_px for a, n in zip(corner, size, strict=True)
+        )
+        if not inside:
+            raise ValueError(f"a window of {size} at {corner} is not inside {size_px} px")
+
+
+def check_rgb(rgb: U8) -> None:
+    """Raises ValueError unless it is (B, H, W, 3) uint8 with even sides."""
+    _check("rgb", rgb, np.uint8, (None, None, None, 3))
+    if 0 in rgb.shape or rgb.shape[1] % 2 or rgb.shape[2] % 2 or len(rgb) > MOST:
+        raise ValueError(
+            f"rgb is {rgb.shape}, expected 1 to {MOST} pictures of an even height and width"
+        )
+
+
+def _check(name: str, array: npt.NDArray[Any], dtype: type, shape: tuple[int | None, ...]) -> None:
+    fits = array.shape == shape or (
+        array.ndim == len(shape)
+        and all(wanted in (None, side) for wanted, side in zip(shape, array.shape, strict=True))
+    )
+    if not fits or array.dtype != dtype:
+        wanted = tuple("any" if side is None else side for side in shape)
+        raise ValueError(
+            f"{name} is {array.shape} {array.dtype}, expected {wanted} {np.dtype(dtype)}"
+        )

@@ -1,0 +1,183 @@
+"""The kernels on a GPU: one copy in, launches in a row, one copy of finished pixels out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from kernels.cuda.guide import guide, packed_fields, packed_lines, plane_of
+from kernels.cuda.rgb_to_i420 import rgb_to_i420
+from kernels.cuda.warp_composite import packed_source, warp_composite
+from kernels.dispatch import (
+    Guides,
+    Moved,
+    Portrait,
+    check_batch,
+    check_patches,
+    check_rgb,
+    check_windows,
+    own,
+)
+from kernels.gpu import FACE, LINE, PATCH, PICTURE, Arena, Array, Device, Memory
+from kernels.warp_composite import Patch
+
+U8 = npt.NDArray[np.uint8]
+U64 = npt.NDArray[np.uint64]
+
+_FLOW_BYTES = 2 * np.dtype(np.float32).itemsize
+_FORWARDS, _FLOWS = 2, 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Face:
+    """A portrait on the device: its source as RGBA, its fields plane by plane."""
+
+    portrait: Portrait
+    source: Memory
+    fields: Memory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Guides:
+    """Flows (batch, 3, plane, 2) float32 on the device, and where each face's lines lie."""
+
+    faces: list[_Face]
+    flows: Memory
+    lines: U64
+    counts: list[int]
+    kept: tuple[Memory, ...]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+
+class CudaKernels:
+    """See `kernels.dispatch.Kernels`. What comes back lies in pinned memory.
+
+    Not for several threads at once: a device does one thing after the other.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def prepare(self, portrait: Portrait) -> _Face:
+        """See `Kernels.prepare`."""
+        source = self._upload(packed_source(portrait.source))
+        fields = self._upload(packed_fields(portrait.upper, portrait.lower))
+        self._device.wait()
+        return _Face(portrait, source, fields)
+
+    def guide(self, batch: Sequence[Moved]) -> _Guides:
+        """See `Kernels.guide`."""
+        check_batch(batch)
+        faces = [own(moved.face, _Face) for moved in batch]
+        known = faces[0].portrait
+        side, drivers = known.upper.shape[0], known.upper.shape[2]
+        forward_bytes, flow_bytes = (n * plane_of(side) * _FLOW_BYTES for n in (_FORWARDS, _FLOWS))
+        forward = self._device.empty(len(batch) * forward_bytes)
+        flows = self._device.empty(len(batch) * flow_bytes)
+        counts = [len(moved.lines) for moved in batch]
+        moves = np.stack([moved.drivers for moved in batch])
+        packed = packed_lines([line for moved in batch for line in moved.lines], known.step_px)
+        nbytes = moves.nbytes + packed.nbytes + len(batch) * FACE.itemsize
+        arena = Arena(self._device, nbytes, 3)
+        lines = arena.add(packed) + LINE.itemsize * _before(counts)
+        number = np.arange(len(batch), dtype=np.uint64)
+        table, at = arena.reserve((len(batch),), FACE)
+        table["fields"] = [face.fields.address for face in faces]
+        table["drivers"] = arena.add(moves) + moves[0].nbytes * number
+        table["lines"], table["line_count"] = lines, counts
+        table["forward"] = forward.address + forward_bytes * number
+        table["flows"] = flows.address + flow_bytes * number
+        arena.send()
+        guide(self._device, at, len(batch), drivers, side, known.step_px)
+        return _Guides(faces, flows, lines, counts, (forward, arena.memory))
+
+    def windows(
+        self,
+        guides: Guides,
+        patches: Sequence[Sequence[Patch]],
+        corners: Sequence[tuple[int, int]],
+        size: tuple[int, int],
+    ) -> list[U8]:
+        """See `Kernels.windows`."""
+        return self._made(guides, patches, corners, size, "rgb")
+
+    def pictures(self, guides: Guides, patches: Sequence[Sequence[Patch]]) -> list[U8]:
+        """See `Kernels.pictures`."""
+        side = own(guides, _Guides).faces[0].portrait.size_px
+        return self._made(guides, patches, [(0, 0)] * len(guides), (side, side), "i420")
+
+    def i420(self, rgb: U8) -> list[U8]:
+        """See `Kernels.i420`."""
+        check_rgb(rgb)
+        batch, height, width, _ = rgb.shape
+        given = self._upload(rgb)
+        nbytes = batch * height * width * 3 // 2
+        done = self._device.empty(nbytes)
+        rgb_to_i420(self._device, given, done, (width, height), batch)
+        return list(self._device.fetch(done, nbytes).reshape(batch, -1, width))
+
+    def _made(
+        self,
+        guides: Guides,
+        patches: Sequence[Sequence[Patch]],
+        corners: Sequence[tuple[int, int]],
+        size: tuple[int, int],
+        form: Literal["rgb", "i420"],
+    ) -> list[U8]:
+        known = own(guides, _Guides)
+        check_patches(len(known), patches)
+        portrait = known.faces[0].portrait
+        check_windows(len(known), corners, size, portrait.size_px)
+        shape = (size[1], size[0], 3) if form == "rgb" else (size[1] * 3 // 2, size[0])
+        each = int(np.prod(shape))
+        done = self._device.empty(each * len(known))
+        arena, table, at = self._table(known, patches)
+        table["corner"] = corners
+        table["out"] = done.address + each * np.arange(len(known), dtype=np.uint64)
+        arena.send()
+        side, step_px = portrait.upper.shape[0], portrait.step_px
+        warp_composite(self._device, at, len(known), side, step_px, size, form)
+        return list(self._device.fetch(done, each * len(known)).reshape(len(known), *shape))
+
+    def _table(
+        self, guides: _Guides, patches: Sequence[Sequence[Patch]]
+    ) -> tuple[Arena, Array, int]:
+        """(B,) `PICTURE`, all but what comes out, its address, and what holds its patches."""
+        every = [patch for each in patches for patch in each]
+        pixels = sum(4 * patch.alpha.size for patch in every)
+        nbytes = pixels + len(every) * PATCH.itemsize + len(guides) * PICTURE.itemsize
+        arena = Arena(self._device, nbytes, 2 * len(every) + 2)
+        listed, at_patches = arena.reserve((len(every),), PATCH)
+        listed["rgb"] = [arena.add(patch.rgb) for patch in every]
+        listed["alpha"] = [arena.add(patch.alpha) for patch in every]
+        if every:
+            listed["corner"] = [(patch.x, patch.y) for patch in every]
+            listed["size"] = [patch.alpha.shape[::-1] for patch in every]
+        table, at = arena.reserve((len(guides),), PICTURE)
+        table["source"] = [face.source.address for face in guides.faces]
+        table["source_size"] = [face.portrait.source.shape[1::-1] for face in guides.faces]
+        table["scale"] = [face.portrait.scale for face in guides.faces]
+        side = guides.faces[0].portrait.upper.shape[0]
+        flow_bytes = _FLOWS * plane_of(side) * _FLOW_BYTES
+        number = np.arange(len(guides), dtype=np.uint64)
+        table["flows"] = guides.flows.address + flow_bytes * number
+        table["lines"], table["line_count"] = guides.lines, guides.counts
+        counts = [len(each) for each in patches]
+        table["patches"] = at_patches + PATCH.itemsize * _before(counts)
+        table["patch_count"] = counts
+        return arena, table, at
+
+    def _upload(self, array: npt.NDArray[np.generic]) -> Memory:
+        arena = Arena(self._device, array.nbytes, 1)
+        arena.add(array)
+        arena.send()
+        return arena.memory
+
+
+def _before(counts: list[int]) -> U64:
+    """How many come before each."""
+    return np.cumsum([0, *counts[:-1]], dtype=np.uint64)

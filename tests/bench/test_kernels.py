@@ -1,0 +1,54 @@
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from bench import kernels as bench
+from engine.cli import main
+from kernels import gpu
+from kernels.on_cuda import CudaKernels
+from tests.kernels.devices import ORDERS, device
+
+
+def test_without_cupy_it_refuses_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(name: str) -> ModuleType:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(gpu, "import_module", refuse)
+    assert main(["bench", "kernels"]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert "pip install 'visavis[gpu]'" in said.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--sizes", "500"], "--sizes is 500, expected a multiple of 8 from 64 to 4096"),
+        (["--batches", "0"], "--batches is 0, expected 1 to 1024"),
+    ],
+)
+def test_flags_out_of_range_are_named(
+    flags: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "kernels", *flags]) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_what_is_measured_is_a_picture_that_moves() -> None:
+    kernels = CudaKernels(device(ORDERS[0]))
+    moved, patches = bench._batch(kernels, 128, 2)
+    assert moved[0].face is not moved[1].face
+    first, second = kernels.pictures(kernels.guide(moved), patches)
+    assert np.abs(first.astype(int) - second).mean() > 1
+
+
+def test_a_copy_of_no_more_than_the_kernel_touches() -> None:
+    traffic = bench._traffic(512, [[]])
+    assert traffic["rgb_to_i420.cu"] == 512 * 512 * 9 // 2
+    # A source of 1024 px in RGBA and planes out are most of what a warp touches.
+    assert 0.9 < (4 * 1024**2 + 512 * 512 * 3 // 2) / traffic["warp_composite.cu"] < 1
+    twice = bench._traffic(512, [[], []])
+    assert all(twice[source] == 2 * nbytes for source, nbytes in traffic.items())

@@ -1,0 +1,50 @@
+"""The torch backend on the CPU against ONNX Runtime, wherever both are installed."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+from engine import backends
+from models import weights
+
+torch = pytest.importorskip("torch", reason="the torch extra is not installed")
+pytest.importorskip("onnxruntime", reason="the onnxruntime extra is not installed")
+
+FILES = ("lips.onnx", "motion.onnx", "painter.onnx", "painter_portrait.onnx")
+
+
+def feeds(like: backends.Network, seed: int) -> backends.Arrays:
+    rng = np.random.default_rng(seed)
+    return {n: (0.3 * rng.normal(size=s)).astype(np.float32) for n, s in like.inputs.items()}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_networks_agree_with_onnxruntime_run_after_run(file: str) -> None:
+    usual, own = (backends.load(n, weights.path(file)) for n in ("onnxruntime", "torch"))
+    for seed in range(3):  # what is folded for a shape must not hold an input's values
+        given = feeds(usual, seed)
+        found = own.run(given)
+        for key, value in usual.run(given).items():
+            np.testing.assert_allclose(found[key], value, atol=1e-5)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_shape_is_left_to_compute_in_a_run(file: str) -> None:
+    torch_program = importlib.import_module("engine.backends.torch_program")
+    program = torch_program.Program(weights.path(file), torch.device("cpu"), 1)
+    values = {n: torch.zeros(s) for n, s in program.inputs.items()}
+    steps, _ = program.ready(values)
+    assert steps and not any(step.kind == "Shape" for step in steps)
+    for step in steps:
+        for place in torch_program.ON_HOST.get(step.kind, ()):
+            if place < len(step.given) and step.given[place]:
+                assert step.bound[place] is not None, step.name
+
+
+def test_sessions_share_weights_and_not_results() -> None:
+    one, other = (backends.load("torch", weights.path("motion.onnx")) for _ in range(2))
+    kept = one.run(feeds(one, 1))["pose"]
+    before = kept.copy()
+    other.run(feeds(other, 2))
+    np.testing.assert_array_equal(kept, before)

@@ -1,0 +1,48 @@
+"""Every kernel at sizes that do not fill its blocks, for a sanitizer to watch: FOLDER WHAT."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from kernels.cuda.rgb_to_i420 import rgb_to_i420
+from kernels.gpu import KERNELS
+from kernels.on_cuda import CudaKernels
+from tests.kernels.host import HostDevice
+from tests.kernels.portraits import moved, patches, portrait
+
+
+def exercise(device: HostDevice) -> None:
+    kernels = CudaKernels(device)
+    for shape in ((1, 2, 2, 3), (3, 6, 10, 3), (2, 10, 24, 3)):
+        kernels.i420(np.zeros(shape, np.uint8))
+    for size_px, source_px in ((64, (64, 64)), (92, (31, 57))):
+        known = portrait(1, size_px, source_px)
+        guides = kernels.guide([moved(kernels, known, seed) for seed in (2, 3)])
+        over = [patches(1, size_px), []]
+        kernels.pictures(guides, over)
+        kernels.windows(guides, over, [(size_px - 13, 0), (1, size_px - 7)], (13, 7))
+    wild = moved(kernels, portrait(1, 64), 2)
+    for by in (1e9, 1e38, np.inf, np.nan):
+        wild.drivers[:] = by
+        kernels.pictures(kernels.guide([wild]), [[]])
+
+
+def short(device: HostDevice, given: int, made: int) -> None:
+    """Converts a picture of 16 x 8 with so many bytes lacking of what goes in or comes out."""
+    rgb, i420 = device.empty(16 * 8 * 3 - given), device.empty(16 * 8 * 3 // 2 - made)
+    rgb_to_i420(device, rgb, i420, (16, 8), 1)
+
+
+def main() -> None:
+    folder, what = Path(sys.argv[1]), sys.argv[2]
+    device = HostDevice({source: folder / f"{source}.so" for source in KERNELS})
+    if what == "all":
+        exercise(device)
+    else:
+        short(device, *((1, 0) if what == "short input" else (0, 1)))
+    sys.stdout.write("exercised\n")
+
+
+if __name__ == "__main__":
+    main()

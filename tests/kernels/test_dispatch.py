@@ -1,0 +1,104 @@
+import importlib
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from kernels import dispatch, gpu
+from kernels.dispatch import Kernels, Moved
+from kernels.guide import Line
+from kernels.on_cpu import CpuKernels
+from kernels.on_cuda import CudaKernels
+from kernels.warp_composite import Patch
+from tests.kernels.devices import ORDERS, device
+from tests.kernels.portraits import drivers, lines, moved, portrait
+
+
+def kernels_of(name: str) -> Kernels:
+    return CpuKernels() if name == "cpu" else CudaKernels(device(ORDERS[0]))
+
+
+both = pytest.mark.parametrize("name", ["cpu", "cuda"])
+
+
+def test_unknown_kernels_are_named() -> None:
+    with pytest.raises(ValueError, match="'npu' are unknown, expected 'cpu' or 'cuda'"):
+        dispatch.load("npu")
+
+
+def test_without_cupy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> ModuleType:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(gpu, "import_module", refuse)
+    with pytest.raises(gpu.GpuError, match=r"'cupy'.*pip install 'visavis\[gpu\]'"):
+        dispatch.load("cuda")
+
+
+def test_without_a_gpu_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    blind = ModuleType("cupy")
+    blind.is_available = lambda: False  # type: ignore[attr-defined]
+    monkeypatch.setattr(gpu, "import_module", lambda name: blind)
+    with pytest.raises(gpu.GpuError, match="finds no NVIDIA GPU"):
+        dispatch.load("cuda")
+
+
+def test_importing_the_kernels_needs_no_cupy() -> None:
+    for name in ("kernels.gpu", "kernels.on_cuda", "kernels.cuda.guide"):
+        assert "cupy" not in vars(importlib.import_module(name))
+
+
+@both
+def test_batches_that_do_not_fit_are_refused(name: str) -> None:
+    kernels = kernels_of(name)
+    one, other = portrait(0, 64), portrait(0, 72)
+    fine = moved(kernels, one, 1)
+    with pytest.raises(ValueError, match="0 pictures, expected 1 to 1024"):
+        kernels.guide([])
+    with pytest.raises(ValueError, match=r"\(18, 18, 7\) every 4 px and of \(16, 16, 7\)"):
+        kernels.guide([fine, moved(kernels, other, 1)])
+    with pytest.raises(ValueError, match=r"drivers is \(3, 2\) float32, expected \(7, 2\)"):
+        kernels.guide([replace(fine, drivers=drivers(0)[:3])])
+    with pytest.raises(ValueError, match="drivers is .* float64"):
+        kernels.guide([replace(fine, drivers=drivers(0).astype(np.float64))])
+    points = np.zeros((2, 2), np.float32)
+    with pytest.raises(ValueError, match=r"cells \(0, 1, 3, 3\), expected 1 to 15"):
+        kernels.guide([replace(fine, lines=[Line(points, (0, 1, 3, 3))])])
+
+
+@both
+def test_patches_and_windows_that_do_not_fit_are_refused(name: str) -> None:
+    kernels = kernels_of(name)
+    guides = kernels.guide([moved(kernels, portrait(0, 64), 1)])
+    with pytest.raises(ValueError, match="for 2 pictures, expected 1"):
+        kernels.pictures(guides, [[], []])
+    torn = Patch(0, 0, np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5), np.uint8))
+    with pytest.raises(ValueError, match=r"alpha is \(4, 5\) uint8, expected \(4, 4\)"):
+        kernels.pictures(guides, [[torn]])
+    with pytest.raises(ValueError, match=r"\(30, 8\) at \(40, 0\) is not inside 64 px"):
+        kernels.windows(guides, [[]], [(40, 0)], (30, 8))
+
+
+@both
+def test_what_other_kernels_made_is_refused(name: str) -> None:
+    kernels, others = kernels_of(name), kernels_of("cuda" if name == "cpu" else "cpu")
+    foreign = moved(others, portrait(0, 64), 1)
+    with pytest.raises(ValueError, match="kernels.on_.* made what is given, expected kernels.on_"):
+        kernels.guide([foreign])
+    with pytest.raises(ValueError, match="made what is given, expected kernels.on_"):
+        kernels.pictures(others.guide([foreign]), [[]])
+
+
+def test_both_paths_draw_nearly_the_same() -> None:
+    drawn = []
+    for name in ("cpu", "cuda"):
+        kernels = kernels_of(name)
+        guides = kernels.guide(
+            [
+                Moved(kernels.prepare(portrait(i, 96)), drivers(i, 96), lines(i, 96))
+                for i in range(2)
+            ]
+        )
+        drawn.append(np.stack(kernels.pictures(guides, [[], []])).astype(int))
+    assert np.abs(drawn[0] - drawn[1]).mean() < 1.0
