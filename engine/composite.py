@@ -1,5 +1,7 @@
 """Composite stage: the whole picture, and its planes for the encoder."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +31,7 @@ class CompositeStage:
         if behind is not None and (rig.alpha is None or behind.shape != wanted):
             known = "no alpha" if rig.alpha is None else f"pictures of {wanted}"
             raise ValueError(f"background is {behind.shape}, but the rig has {known}")
-        alpha = np.full(rig.source.shape[:2], 255, np.uint8) if rig.alpha is None else rig.alpha
-        # Four channels are sampled in half the time that three take.
-        self._source = np.dstack([rig.source, alpha])
+        self._source = _layered(rig)
         self._behind = rig.behind if behind is None else behind
         self._scale = np.float32(rig.scale)
         axis = np.arange(rig.size_px, dtype=np.float32) * self._scale + (self._scale - 1) / 2
@@ -58,3 +58,13 @@ class CompositeStage:
             return picture
         alpha = np.asarray(cv2.extractChannel(warped, 3), np.uint8)
         return lay_between(picture, alpha, self._behind)
+
+
+@lru_cache(maxsize=4)
+def _layered(rig: Rig) -> U8:
+    """Colours and alpha as one picture, once for all sessions: (H', W', 4).
+
+    Four channels are sampled in half the time that three take, so it has alpha in any case.
+    """
+    alpha = np.full(rig.source.shape[:2], 255, np.uint8) if rig.alpha is None else rig.alpha
+    return np.dstack([rig.source, alpha])

@@ -58,10 +58,18 @@ and to the two that find faces and landmarks, from pictures that MediaPipe label
   visavis train landmarks export landmarks POINTS FOLDER
   visavis train landmarks export detector FACES FOLDER
 
-HEARING, RUN, MOVING, TEACHER and STUDENTS/1 are folders: config.json holds the settings,
-weights.pt the weights, curve.csv the losses for a spreadsheet, checkpoint.pt the place where a
-training that was broken off goes on when its command is given again. `visavis bench quality`
-measures what came out.
+and to the one that tells a person from the background, from pictures labelled by
+`python -m models.label.segment` (CUT) and the same heads:
+
+  visavis train matte pack CUT --heads HEADS --out pack.npz
+  visavis train matte train pack.npz CUTTING
+  visavis train matte score CUTTING CUT --heads HEADS
+  visavis train matte export CUTTING matte.onnx
+
+HEARING, RUN, MOVING, TEACHER, STUDENTS/1, POINTS, FACES and CUTTING are folders: config.json holds
+the settings, weights.pt the weights, curve.csv the losses for a spreadsheet, checkpoint.pt the place
+where a training that was broken off goes on when its command is given again. `visavis bench
+quality` measures what came out.
 """
 _log = logging.getLogger(__name__)
 

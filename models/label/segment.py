@@ -31,12 +31,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    """A labelled picture: matte (H, W) uint8, and the share of it that is doubtful.
+    """A labelled picture.
 
     Attributes:
-        matte: 255 where the person is.
-        doubt: mean spread of the looks over the rim's length, in pixels.
-        loose: share of the person that hung together with something else than the face.
+        matte: (H, W) uint8, 255 where the person is.
+        doubt: mean width of the rim in which the looks are unsure, pixels.
+        loose: share of what was taken for people that did not hang together with the largest piece.
     """
 
     matte: U8
@@ -53,7 +53,7 @@ class Segmenter:
         self._net = mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
 
     def see(self, rgb: U8) -> Segmented:
-        """The matte of a picture (H, W, 3) with one person whose face is near the middle."""
+        """The matte of a picture (H, W, 3) uint8 RGB with one person."""
         looks = np.stack([self._look(rgb, *piece) for piece in _pieces(rgb.shape)])
         weight = np.isfinite(looks)
         mean = np.nansum(looks, 0) / weight.sum(0)
@@ -91,7 +91,7 @@ def _rim_length(alpha: F32) -> float:
 
 
 def _main_piece(alpha: F32) -> tuple[F32, float]:
-    """The piece that holds the picture's middle, holes closed; the share of all that was cut."""
+    """The largest piece, holes closed; the share of all that was cut."""
     solid = (alpha > 0.5).astype(np.uint8)
     count, marks, figures, _ = cv2.connectedComponentsWithStats(solid)
     if count < 2:

@@ -112,6 +112,7 @@ def test_int8_still_agrees_and_is_taken_where_it_is_the_fastest(
         ("motion.onnx", 1.0, 1e-4),
         ("painter.onnx", 0.3, 2e-3),
         ("painter_portrait.onnx", 0.3, 2e-3),
+        ("matte.onnx", 0.3, 1e-4),
     ],
 )
 def test_other_backends_agree_with_openvino(
