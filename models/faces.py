@@ -174,9 +174,15 @@ class FaceFinder:
     def _frames(self, picture: U8) -> list[tuple[float, Frame]]:
         """(heat, frame) of likely faces, the surest first."""
         longer = max(picture.shape[:2])
+
+        def unclear() -> bool:
+            return not any(heat > CLEAR and f.size > CLOSER * longer for heat, f in found)
+
         found = self._look(picture, DETECTOR_PX / longer)
-        clear = any(heat > CLEAR and f.size > CLOSER * longer for heat, f in found)
-        if longer > DETECTOR_PX and not clear:
+        large = [frame for _, frame in found if frame.size > CLOSER * longer]
+        if longer > DETECTOR_PX and large and unclear():
+            found += self._look(picture, 2 * DETECTOR_PX / longer, large)
+        if longer > DETECTOR_PX and unclear():
             found += self._look(picture, 2 * DETECTOR_PX / longer)
         found.sort(key=lambda pair: -pair[0])
         kept: list[tuple[float, Frame]] = []
@@ -185,21 +191,29 @@ class FaceFinder:
                 kept.append((heat, frame))
         return kept
 
-    def _look(self, picture: U8, scale: float) -> list[tuple[float, Frame]]:
-        """(heat, frame) of likely faces in the picture at a scale, tile by tile."""
+    def _look(
+        self, picture: U8, scale: float, about: list[Frame] | None = None
+    ) -> list[tuple[float, Frame]]:
+        """(heat, frame) of likely faces in the picture at a scale, tile by tile, or in the tiles
+        that lie best about some frames alone."""
         height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         small = cv2.resize(picture, (width, height), interpolation=way)
+        tiles = [(top, left) for top in _starts(height) for left in _starts(width)]
+        if about is not None:
+            middles = np.array(tiles) + DETECTOR_PX / 2
+            wanted = [(frame.y * scale, frame.x * scale) for frame in about]
+            best = {int(np.abs(middles - at).max(1).argmin()) for at in wanted}
+            tiles = [tiles[at] for at in sorted(best)]
         found = []
-        for top in _starts(height):
-            for left in _starts(width):
-                tile = np.zeros((DETECTOR_PX, DETECTOR_PX, 3), np.uint8)
-                piece = small[top : top + DETECTOR_PX, left : left + DETECTOR_PX]
-                tile[: piece.shape[0], : piece.shape[1]] = piece
-                said = self._detector.run({"picture": planes(tile)})["map"][0]
-                for heat, (x, y, size, roll) in read_map(said):
-                    frame = Frame((x + left) / scale, (y + top) / scale, size / scale, roll)
-                    found.append((heat, frame))
+        for top, left in tiles:
+            tile = np.zeros((DETECTOR_PX, DETECTOR_PX, 3), np.uint8)
+            piece = small[top : top + DETECTOR_PX, left : left + DETECTOR_PX]
+            tile[: piece.shape[0], : piece.shape[1]] = piece
+            said = self._detector.run({"picture": planes(tile)})["map"][0]
+            for heat, (x, y, size, roll) in read_map(said):
+                frame = Frame((x + left) / scale, (y + top) / scale, size / scale, roll)
+                found.append((heat, frame))
         return found
 
     def _regress(self, picture: U8, frame: Frame, passes: int) -> tuple[F32, float]:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from models.faces import CROP_PX, DETECTOR_PX, STRIDE
 from models.topology import LANDMARKS
 
-_GRID = CROP_PX // 8
+_GRID, _THIN = CROP_PX // 8, 48
+_WIDE = _THIN * (CROP_PX // 32) ** 2
 _REACH = 1.3
 """Side of what the local head's cells span, in crops: points may lie a little outside."""
 
@@ -150,9 +151,8 @@ class Regressor(nn.Module):
         last = config.channels[-1]
         self.trunk, self.fuse = _Trunk(config), _Fuse(config)
         self.heat = nn.Conv2d(config.head, LANDMARKS, 1)
-        self.squeeze = nn.Sequential(nn.Conv2d(last, 48, 1, bias=False), _norm(48), nn.ReLU())
-        wide = 48 * (CROP_PX // 32) ** 2
-        self.think = nn.Sequential(nn.Linear(wide, 384), nn.ReLU(), nn.Dropout(0.1))
+        self.squeeze = nn.Sequential(nn.Conv2d(last, _THIN, 1, bias=False), _norm(_THIN), nn.ReLU())
+        self.think = nn.Sequential(nn.Linear(_WIDE, 384), nn.ReLU(), nn.Dropout(0.1))
         self.whole = nn.Linear(384, 3 * LANDMARKS)
         self.score = nn.Sequential(nn.Linear(384, 64), nn.ReLU(), nn.Linear(64, 1))
         self.share = nn.Parameter(torch.zeros(LANDMARKS))
@@ -167,16 +167,16 @@ class Regressor(nn.Module):
 
     def thought(self, picture: Tensor) -> Tensor:
         """(B, 384) what the score is told by."""
-        return self.think(self.squeeze(self.trunk(picture)[-1]).flatten(1))
+        return self.think(self.squeeze(self.trunk(picture)[-1]).reshape(-1, _WIDE))
 
     def guess(self, picture: Tensor) -> Guess:
         """All that the network says."""
         features = self.trunk(picture)
-        heat = self.heat(self.fuse(features)).float().flatten(2).softmax(-1)
-        heat = heat.unflatten(2, (_GRID, _GRID))
+        heat = self.heat(self.fuse(features)).float().reshape(-1, LANDMARKS, _GRID**2).softmax(-1)
+        heat = heat.reshape(-1, LANDMARKS, _GRID, _GRID)
         local = torch.stack([(heat.sum(at) * self.steps).sum(-1) for at in (2, 3)], -1)
-        thought = self.think(self.squeeze(features[-1]).flatten(1))
-        whole = self.whole(thought).float().unflatten(1, (LANDMARKS, 3))
+        thought = self.think(self.squeeze(features[-1]).reshape(-1, _WIDE))
+        whole = self.whole(thought).float().reshape(-1, LANDMARKS, 3)
         share = self.share.sigmoid()[None, :, None]
         mixed = whole[..., :2] + share * (local - whole[..., :2])
         points = torch.cat([mixed, whole[..., 2:]], -1)
