@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 
 from engine.avatar import BUILT_IN, Avatar, find, names
+from engine.composite import CompositeStage
+from engine.frames import Motion
+from engine.mouth import MouthPainter
+from engine.render import RenderStage
+from engine.rig import build
+from models import facemodel
+from models import topology as topo
 
-MAX_FILE_BYTES = 2_500_000
+FACE = facemodel.load()
+MAX_FILE_BYTES = 1_300_000
 INNER_LIP_PAIRS = ((81, 178), (13, 14), (311, 402))
 EYES = ((33, 133, 159, 145), (263, 362, 386, 374))
 """Outer corner, inner corner, upper lid, lower lid."""
@@ -23,8 +31,20 @@ def avatar(request: pytest.FixtureRequest) -> Avatar:
     return find(request.param)
 
 
-def test_there_are_built_in_avatars() -> None:
-    assert "maya" in names()
+def test_four_avatars_are_built_in() -> None:
+    assert names() == ["kofi", "maya", "pippa", "tomas"]
+
+
+def test_no_two_avatars_look_alike() -> None:
+    """Nor do their skins and backdrops: mean colours of cheeks and of corners differ."""
+    looks = []
+    for each in map(find, names()):
+        x, y = each.landmarks[[50, 280], :2].mean(axis=0)
+        cheek = each.portrait[int(y) - 20 : int(y) + 20, int(x) - 60 : int(x) + 60]
+        looks.append(np.concatenate([cheek.mean((0, 1)), each.portrait[:60, :60].mean((0, 1))]))
+    for k, one in enumerate(looks):
+        for other in looks[:k]:
+            assert np.abs(one - other).sum() > 40
 
 
 def test_portrait_is_large_and_its_file_small(avatar: Avatar) -> None:
@@ -66,6 +86,21 @@ def test_eyes_are_open(avatar: Avatar) -> None:
         width = np.linalg.norm(avatar.landmarks[outer, :2] - avatar.landmarks[inner, :2])
         opening = np.linalg.norm(avatar.landmarks[upper, :2] - avatar.landmarks[lower, :2])
         assert opening > 0.22 * width
+
+
+def test_shut_lids_leave_no_slit(avatar: Avatar) -> None:
+    rig = build(avatar, 1024, FACE)
+    render, composite = RenderStage(rig, MouthPainter(rig)), CompositeStage(rig)
+    rest = np.zeros(FACE.size, np.float32)
+    (opened,) = render.push(Motion(0, rest))
+    (shut,) = render.push(Motion(1, rest, blink=(1.0, 1.0)))
+    changed = np.abs(composite.picture(shut).astype(int) - composite.picture(opened)).sum(axis=2)
+    for upper, lower in zip(topo.UPPER_LIDS, topo.LOWER_LIDS, strict=True):
+        ring = avatar.landmarks[np.concatenate([upper, lower[::-1]]), :2]
+        eye = np.zeros(changed.shape, np.uint8)
+        cv2.fillPoly(eye, [np.round(ring).astype(np.int32)], 1)
+        eye = cv2.erode(eye, np.ones((5, 5), np.uint8))
+        assert (changed[eye > 0] > 24).mean() > 0.93
 
 
 def test_matte_holds_the_face_and_not_the_upper_corners(avatar: Avatar) -> None:

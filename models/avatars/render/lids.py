@@ -11,8 +11,11 @@ Rows = npt.NDArray[np.int64]
 
 LID_SHIFT = 0.25
 """How far a lid's rim may lie from where MediaPipe puts it, in eye widths."""
-LID_OVERLAP = 0.10
-"""How far below the eyeball the lower lid's rim is put, in openings: a blink leaves no slit."""
+UPPER_OVERLAP, LOWER_OVERLAP = 0.05, 0.12
+"""How far above and below the eyeball the lids' rims are put, in openings.
+
+Between landmarks a blink's field falls short by as much: without it a slit of eye stays.
+"""
 LID_FALLOFF = 0.30
 """How far around a moved lid its skin goes with it, in eye widths."""
 
@@ -70,7 +73,8 @@ def _rim(points: Landmarks, upper: Rows, lower: Rows, eyes: Bytes) -> npt.NDArra
     bottom = y0 + inside.shape[0] - inside[::-1].argmax(axis=0).astype(np.float64)
     ends = x0 + columns[[0, -1]] + (0.0, 1.0)
     rims = []
-    bottom = bottom + LID_OVERLAP * (bottom - top)
+    opening = bottom - top
+    top, bottom = top - UPPER_OVERLAP * opening, bottom + LOWER_OVERLAP * opening
     for lid, line in ((upper, top), (lower, bottom)):
         share = (points[lid, 0] - left) / wide
         x = ends[0] + np.clip(share, 0, 1) * (ends[1] - ends[0])

@@ -27,7 +27,7 @@ Landmarks = npt.NDArray[np.float32]
 INNER_LIPS = tuple(zip(UPPER_INNER_LIP.tolist(), LOWER_INNER_LIP.tolist(), strict=True))
 REACH_PX = 4.0
 """How far the lips' line may lie from where MediaPipe puts it."""
-CREATED = "2026-11-20"
+CREATED = "2026-11-27"
 
 
 def _crops(size: int, count: int, seed: int) -> list[tuple[float, float, float]]:
@@ -149,7 +149,7 @@ def write(path: Path, person: Person, picture: Bytes, matte: Bytes, points: Land
     }
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, content in parts.items():
-            packed.writestr(zipfile.ZipInfo(name, (2026, 11, 20, 0, 0, 0)), content)
+            packed.writestr(zipfile.ZipInfo(name, (2026, 11, 27, 0, 0, 0)), content)
 
 
 def main() -> None:

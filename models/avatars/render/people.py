@@ -134,6 +134,7 @@ class Person:
         fluff: how much wider the hair is at the temples, as a share.
         shirt: linear RGB of the garment.
         collar_m: height of the collar's middle over the neck's root.
+        collar_even: how often the collar's line is evened out.
         backdrop: sRGB colours in [0, 1] of the background: left, right, glow.
         parting: where a gap between strands is closed: its (top, bottom) in picture heights.
         view: Blender's view transform and look: how light becomes colour.
@@ -174,6 +175,7 @@ class Person:
     fluff: float = 0.0
     shirt: Colour = (0.02, 0.03, 0.045)
     collar_m: float = -0.005
+    collar_even: int = 10
     backdrop: tuple[Colour, Colour, Colour] = (
         (0.52, 0.57, 0.60),
         (0.40, 0.43, 0.45),
@@ -245,6 +247,7 @@ PEOPLE: dict[str, Person] = {
         ),
         shirt=(0.46, 0.43, 0.38),
         backdrop=((0.68, 0.63, 0.57), (0.47, 0.49, 0.52), (0.86, 0.89, 0.92)),
+        collar_even=15,
         exposure=0.2,
         seed=2,
     ),
@@ -294,6 +297,7 @@ PEOPLE: dict[str, Person] = {
         hair_colour=(0.30, 0.075, 0.018),
         sculpt=Sculpt(),
         shirt=(0.62, 0.24, 0.03),
+        collar_even=30,
         backdrop=((0.36, 0.62, 0.66), (0.22, 0.42, 0.50), (0.80, 0.90, 0.80)),
         view=("Khronos PBR Neutral", "None"),
         exposure=0.15,
@@ -344,6 +348,7 @@ PEOPLE: dict[str, Person] = {
         undercoat_plain=True,
         fluff=-0.05,
         shirt=(0.05, 0.12, 0.16),
+        collar_even=30,
         backdrop=((0.66, 0.60, 0.52), (0.48, 0.46, 0.43), (0.92, 0.86, 0.76)),
         exposure=0.15,
     ),

@@ -159,7 +159,7 @@ def add_shirt(person: Person, body: Mesh, origin: Floats, at: dict[str, Floats])
     for vertex in work.verts:
         vertex.co += vertex.normal * 0.005
     rim = [e for e in work.edges if e.is_boundary and e.verts[0].co.z > root[2] - 0.06]
-    band = _collar(rim)
+    band = _collar(rim, person.collar_even)
     work.to_mesh(shirt.data)
     work.free()
     shirt.data.shade_smooth()
@@ -276,7 +276,7 @@ def bake_modifiers(made: Any) -> None:
     made.modifiers.clear()
 
 
-def _collar(rim: list[Any]) -> Floats:
+def _collar(rim: list[Any], even: int) -> Floats:
     """(N, 3) points round the longest loop of edges in `rim`, evened out."""
     nearest: dict[Any, list[Any]] = {}
     for edge in rim:
@@ -295,7 +295,7 @@ def _collar(rim: list[Any]) -> Floats:
             left.discard(onward[0])
         loops.append(walk)
     loop = np.asarray([v.co[:] for v in max(loops, key=len)])
-    for _ in range(15):
+    for _ in range(even):
         loop = (np.roll(loop, 1, axis=0) + 2 * loop + np.roll(loop, -1, axis=0)) / 4
     return np.asarray(loop, np.float64)
 
