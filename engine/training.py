@@ -67,8 +67,8 @@ and to the one that tells a person from the background, from pictures labelled b
   visavis train matte export CUTTING matte.onnx
 
 HEARING, RUN, MOVING, TEACHER, STUDENTS/1, POINTS, FACES and CUTTING are folders: config.json holds
-the settings, weights.pt the weights, curve.csv the losses for a spreadsheet, checkpoint.pt the place
-where a training that was broken off goes on when its command is given again. `visavis bench
+the settings, weights.pt the weights, curve.csv the losses for a spreadsheet, checkpoint.pt the
+place where a training that was broken off goes on when its command is given again. `visavis bench
 quality` measures what came out.
 """
 _log = logging.getLogger(__name__)
