@@ -137,13 +137,13 @@ class FaceFinder:
         # Faces that lie or stand on their heads are seldom, and a detector is less sure of them.
         for quarters in range(4):
             turned = np.ascontiguousarray(np.rot90(picture, quarters))
-            if found := self._find(turned, most):
+            if found := self._find(turned, most, small=quarters == 0):
                 return [_turned_back(face, turned, quarters) for face in found]
         return []
 
-    def _find(self, picture: U8, most: int) -> list[FoundFace]:
+    def _find(self, picture: U8, most: int, small: bool) -> list[FoundFace]:
         found: list[tuple[Frame, FoundFace]] = []
-        for heat, frame in self._frames(picture)[: 2 * most]:
+        for heat, frame in self._frames(picture, small)[: 2 * most]:
             points, score = self._regress(picture, frame, PASSES)
             if heat * score >= SURE:
                 found.append((frame_of(points), FoundFace(points, heat * score)))
@@ -171,8 +171,8 @@ class FaceFinder:
         points, score = self._regress(picture, frame_of(before), 2)
         return FoundFace(points, score) if score >= THERE else None
 
-    def _frames(self, picture: U8) -> list[tuple[float, Frame]]:
-        """(heat, frame) of likely faces, the surest first."""
+    def _frames(self, picture: U8, small: bool) -> list[tuple[float, Frame]]:
+        """(heat, frame) of likely faces, the surest first; with small ones if so wished."""
         longer = max(picture.shape[:2])
 
         def unclear() -> bool:
@@ -182,7 +182,7 @@ class FaceFinder:
         large = [frame for _, frame in found if frame.size > CLOSER * longer]
         if longer > DETECTOR_PX and large and unclear():
             found += self._look(picture, 2 * DETECTOR_PX / longer, large)
-        if longer > DETECTOR_PX and unclear():
+        if longer > DETECTOR_PX and small and unclear():
             found += self._look(picture, 2 * DETECTOR_PX / longer)
         found.sort(key=lambda pair: -pair[0])
         kept: list[tuple[float, Frame]] = []
