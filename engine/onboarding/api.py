@@ -5,6 +5,7 @@ stranger sends is bounded in bytes, pixels, number and time, and never holds up 
 """
 
 import asyncio
+import ctypes
 import json
 import logging
 import os
@@ -12,7 +13,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from aiohttp import ClientPayloadError, web
@@ -87,7 +87,14 @@ class Onboarding:
 
     async def work(self, job: Callable[..., T], *args: Any) -> T:
         """Runs a job on the thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(job, *args))
+
+        def run() -> T:
+            try:
+                return job(*args)
+            finally:
+                _give_back()
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
     def read(self, data: bytes) -> Draft:
         """On the thread: a draft of a picture."""
@@ -378,6 +385,13 @@ def _too_fast() -> web.HTTPTooManyRequests:
         text=f"more than {PICTURES} pictures came within {PICTURES_S:.0f} s",
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
+
+
+def _give_back() -> None:
+    """Hands freed memory to the system: glibc would keep what large pictures took."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _be_nice() -> None:
