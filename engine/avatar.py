@@ -33,7 +33,8 @@ class AvatarInfo:
     Attributes:
         name: lower case letters, digits, `-` and `_`, 1 to 40 of them.
         title: the name shown to people.
-        licence, author, created, source: origin; `created` is an ISO 8601 date.
+        licence, author, created, source: origin; `created` is an ISO 8601 date, or date and time.
+        consent: who confirmed, and when, that the person shown agreed; empty for nobody's face.
     """
 
     name: str
@@ -42,9 +43,10 @@ class AvatarInfo:
     author: str
     created: str
     source: str = ""
+    consent: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Avatar:
     """A portrait with its landmarks.
 
@@ -63,10 +65,7 @@ class Avatar:
 
     def __post_init__(self) -> None:
         name = self.info.name
-        if not _NAME.fullmatch(name):
-            raise AvatarError(
-                f"avatar name {name!r} is not valid, expected 1 to 40 of a-z, 0-9, '-' and '_'"
-            )
+        check_name(name)
         side = self.portrait.shape[0]
         if self.portrait.dtype != np.uint8 or self.portrait.shape != (side, side, 3):
             raise AvatarError(
@@ -113,26 +112,52 @@ class Avatar:
         return cls(info, _swap(portrait), matte, landmarks)
 
     def save(self, folder: Path | str) -> Path:
-        """Writes `NAME.avatar` into a folder, whole or not at all, and returns its path."""
+        """Writes `NAME.avatar` into a folder, whole or not at all, and returns its path.
+
+        Raises:
+            AvatarError: the folder cannot be written, or the disk is full.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{self.info.name}{SUFFIX}"
-        landmarks = io.BytesIO()
+        data = self._packed()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
+                try:
+                    part.write(data)
+                    part.close()
+                    Path(part.name).replace(target)
+                except BaseException:
+                    Path(part.name).unlink(missing_ok=True)
+                    raise
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise AvatarError(f"{target} cannot be written: {reason}") from error
+        return target
+
+    def _packed(self) -> bytes:
+        """The file's bytes."""
+        landmarks, packed = io.BytesIO(), io.BytesIO()
         np.save(landmarks, self.landmarks, allow_pickle=False)
         text = json.dumps({"format": FORMAT, **asdict(self.info)}, indent=2)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
-            try:
-                with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-                    archive.writestr("avatar.json", text)
-                    archive.writestr("portrait.png", _png(_swap(self.portrait)))
-                    archive.writestr("matte.png", _png(self.matte))
-                    archive.writestr("landmarks.npy", landmarks.getvalue())
-                part.close()
-                Path(part.name).replace(target)
-            except BaseException:
-                Path(part.name).unlink(missing_ok=True)
-                raise
-        return target
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr("avatar.json", text)
+            archive.writestr("portrait.png", _png(_swap(self.portrait)))
+            archive.writestr("matte.png", _png(self.matte))
+            archive.writestr("landmarks.npy", landmarks.getvalue())
+        return packed.getvalue()
+
+
+def check_name(name: str) -> None:
+    """Whether a name may stand in a file's name and in an address.
+
+    Raises:
+        AvatarError: it may not.
+    """
+    if not _NAME.fullmatch(name):
+        raise AvatarError(
+            f"avatar name {name[:60]!r} is not valid, expected 1 to 40 of a-z, 0-9, '-' and '_'"
+        )
 
 
 def names(folder: Path = BUILT_IN) -> list[str]:
@@ -158,7 +183,7 @@ def _swap(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _png(picture: npt.NDArray[np.uint8]) -> bytes:
-    done, data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    done, data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 6])
     if not done:
         raise AvatarError(f"a picture of shape {picture.shape} cannot be written as PNG")
     return bytes(data)

@@ -1,7 +1,6 @@
 """What a person moves over: their own background, still or blurred, a colour, or a picture."""
 
 import re
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError
+from engine.kept import kept_with_first
 from engine.rig import Rig
 
 U8 = npt.NDArray[np.uint8]
@@ -21,7 +21,7 @@ _BLUR = 0.035
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
-@lru_cache(maxsize=16)
+@kept_with_first
 def backdrop(rig: Rig, background: str) -> U8 | None:
     """What is behind the person in every picture.
 

@@ -2,23 +2,23 @@
 
 import asyncio
 import gc
+import re
 import secrets
-import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import cv2
 import numpy as np
 
 from engine.avatar import Avatar
 from engine.config import EngineConfig, ServerConfig
-from engine.errors import AvatarError, SignallingError
+from engine.errors import AvatarError, ConfigError, SignallingError
 from engine.frames import SAMPLE_RATE_HZ, Pcm
 from engine.metrics import ServerMetrics
+from engine.pace import Pace
 from engine.session import PipelineLike, Session
 
 ANSWER_TIMEOUT_S: Final = 10.0
@@ -51,6 +51,16 @@ class Shown:
     avatar: Avatar
     picture: bytes
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the page is told of it."""
+        info = self.avatar.info
+        own = bool(info.consent)
+        # Browsers keep pictures for a minute: one that took another's name has another address.
+        version = "?v=" + re.sub(r"\D", "", info.created) if own else ""
+        address = f"/api/avatars/{info.name}/picture{version}"
+        return {"name": info.name, "title": info.title, "picture": address, "own": own}
+
 
 class Calls:
     """The calls that run, and what they share.
@@ -78,10 +88,10 @@ class Calls:
         self._sessions: dict[str, Session] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._joining = 0
-        self._attempts: deque[float] = deque(maxlen=MAX_ATTEMPTS + 1)
+        self._pace = Pace(MAX_ATTEMPTS, ATTEMPTS_S)
         # Threads outlive calls: new ones would each bring memory that malloc does not give back.
         self._executor = ThreadPoolExecutor(config.max_sessions, thread_name_prefix="pipeline")
-        self.shown = {name: _show(avatars.find(name)) for name in avatars.names()}
+        self.shown = {name: show(avatars.find(name)) for name in avatars.names()}
         if not self.shown:
             raise AvatarError("there is no avatar, expected at least one")
 
@@ -105,14 +115,42 @@ class Calls:
 
     def too_fast(self) -> bool:
         """Notes an attempt to call; True if there were too many of late to look at this one."""
-        now = time.monotonic()
-        while self._attempts and now - self._attempts[0] > ATTEMPTS_S:
-            self._attempts.popleft()
-        self._attempts.append(now)
-        return len(self._attempts) > MAX_ATTEMPTS
+        return self._pace.too_fast()
 
-    async def start(self, offer: str, avatar: Avatar) -> tuple[str, str]:
+    def add(self, shown: Shown) -> None:
+        """Lets an avatar be called; one of its name is called no more, calls that run go on."""
+        self.shown[shown.avatar.info.name] = shown
+
+    def remove(self, name: str) -> None:
+        """Lets an avatar be called no more; calls that run go on."""
+        self.shown.pop(name, None)
+
+    def look(self, query: Mapping[str, str]) -> EngineConfig:
+        """The settings of a call that asks for a `liveliness` or an `expression`.
+
+        Raises:
+            ConfigError: a value is no number, unknown, or out of its range.
+        """
+        changes: dict[str, Any] = {}
+        if "expression" in query:
+            changes["expression"] = query["expression"]
+        if "liveliness" in query:
+            try:
+                changes["liveliness"] = float(query["liveliness"])
+            except ValueError:
+                text = query["liveliness"][:40]
+                raise ConfigError(f"liveliness is {text!r}, expected 0.0 to 2.0") from None
+        return replace(self._engine_config, **changes)
+
+    async def start(
+        self, offer: str, avatar: Avatar, config: EngineConfig | None = None
+    ) -> tuple[str, str]:
         """Answers an offer and lets the call run.
+
+        Args:
+            offer: SDP.
+            avatar: who speaks.
+            config: see `look`.
 
         Returns:
             The call's id and the SDP answer.
@@ -121,10 +159,11 @@ class Calls:
             SignallingError: the offer cannot be answered.
         """
         call = secrets.token_urlsafe(12)
+        config = config or self._engine_config
         session = Session(
             f"call-{call[:6]}",
-            partial(self._make_pipeline, avatar, self._engine_config),
-            self._engine_config,
+            partial(self._make_pipeline, avatar, config),
+            config,
             self.config,
             self.metrics,
             self._executor,
@@ -187,7 +226,8 @@ class Calls:
             gc.collect()
 
 
-def _show(avatar: Avatar) -> Shown:
+def show(avatar: Avatar) -> Shown:
+    """Makes the picture that stands for an avatar."""
     portrait = cv2.cvtColor(avatar.portrait, cv2.COLOR_RGB2BGR)
     if portrait.shape[0] > _PICTURE_PX:
         portrait = cv2.resize(portrait, (_PICTURE_PX, _PICTURE_PX), interpolation=cv2.INTER_AREA)

@@ -7,19 +7,18 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine import __version__, training
 from engine.config import EngineConfig, ServerConfig
 from engine.errors import VisavisError
+from engine.onboarding.command import add_avatar, add_folder, add_landmarker, library
 from engine.training import GUIDE, TRAININGS
-
-if TYPE_CHECKING:
-    from engine.avatar import Avatar
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 BENCHES = {
+    "faces": "faces and landmarks in pictures against labels",
     "drift": "ten minutes of talk: is the mouth as sharp and as like at their end",
     "kernels": "each CUDA kernel against a copy of the same bytes on the GPU",
     "latency": "from the microphone to the lips in a real browser",
@@ -60,10 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_present(commands)
-    avatars = commands.add_parser("avatar", help="what avatars there are")
-    actions = avatars.add_subparsers(required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="name, title and licence, the default first")
-    listing.set_defaults(run=_avatar_list)
+    add_avatar(commands)
     bench = commands.add_parser(
         "bench",
         help="measure",
@@ -101,6 +97,7 @@ def _add_serve(commands: Any) -> None:
         default=server.video_kbps,
         help="bitrate that a call starts with (%(default)s)",
     )
+    add_landmarker(serve)
     _add_engine(serve)
     serve.set_defaults(run=_serve)
 
@@ -117,6 +114,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     engine = EngineConfig()
     add = parser.add_argument
     add("--avatar", metavar="NAME", help="see `visavis avatar list`; the first if not given")
+    add_folder(parser)
     add(
         "--size",
         type=int,
@@ -130,6 +128,12 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=engine.liveliness,
         help="of the head, 0 (still) to 2 (%(default)s)",
+    )
+    add(
+        "--expression",
+        default=engine.expression,
+        metavar="NAME",
+        help="of the face: serious, neutral, warm (%(default)s)",
     )
     add("--style", default=engine.style, help="of the head: calm, even, lively (%(default)s)")
     add(
@@ -162,6 +166,7 @@ def _engine_config(args: argparse.Namespace, live: bool) -> EngineConfig:
         seed=args.seed,
         liveliness=args.liveliness,
         style=args.style,
+        expression=args.expression,
         background=args.background,
         backend=args.backend,
         steps=args.steps,
@@ -177,9 +182,19 @@ def _serve(args: argparse.Namespace) -> int:
         max_sessions=args.max_sessions,
         video_kbps=args.video_kbps,
     )
+    avatars = library(args, args.avatar)
+    from functools import partial
+
+    from engine.onboarding.make import open_tools
     from engine.server import serve
 
-    serve(server_config, config, _say_address, _Avatars(args.avatar) if args.avatar else None)
+    tools = partial(open_tools, args.backend, args.landmarker)
+    if args.landmarker is not None:
+        # Its file is a person's own: what is wrong with it should be said now.
+        opened = tools()
+        serve(server_config, config, _say_address, avatars, lambda: opened)
+        return 0
+    serve(server_config, config, _say_address, avatars, tools)
     return 0
 
 
@@ -188,29 +203,9 @@ def _say_address(url: str) -> None:
     sys.stdout.flush()
 
 
-class _Avatars:
-    """The built-in avatars, one of them put first: that is the default of calls.
-
-    Raises:
-        AvatarError: there is no avatar of that name.
-    """
-
-    def __init__(self, first: str) -> None:
-        from engine import avatar
-
-        avatar.find(first)
-        self._files = avatar
-        self._first = first
-
-    def names(self) -> list[str]:
-        return sorted(self._files.names(), key=lambda name: name != self._first)
-
-    def find(self, name: str) -> "Avatar":
-        return self._files.find(name)
-
-
 def _present(args: argparse.Namespace) -> int:
     config = _engine_config(args, live=False)
+    avatar = library(args).find(args.avatar) if args.avatar else None
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -223,21 +218,12 @@ def _present(args: argparse.Namespace) -> int:
             bar.total = expected
             bar.update(done - bar.n)
 
-        stats = present_file(args.speech, args.out, args.avatar, config, progress)
+        stats = present_file(args.speech, args.out, avatar, config, progress)
         bar.total = bar.n
     sys.stdout.write(
         f"{args.out}: {stats.frames} frames, {stats.speech_s:.2f} s of speech in "
         f"{stats.wall_s:.1f} s, {stats.fps:.1f} frames a second\n"
     )
-    return 0
-
-
-def _avatar_list(_args: argparse.Namespace) -> int:
-    from engine import avatar
-
-    for name in avatar.names():
-        info = avatar.find(name).info
-        sys.stdout.write(f"{info.name:20} {info.title} ({info.licence})\n")
     return 0
 
 

@@ -11,6 +11,14 @@ def _check(name: str, value: float, low: float, high: float) -> None:
         raise ConfigError(f"{name} is {value}, expected {low} to {high}")
 
 
+EXPRESSIONS: dict[str, tuple[float, float]] = {
+    "serious": (-0.2, -0.008),
+    "neutral": (0.0, 0.0),
+    "warm": (0.4, 0.004),
+}
+"""Each expression's smile, see `Motion.smile`, and raise of the brows in face widths."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """How one session's pipeline runs.
@@ -21,6 +29,7 @@ class EngineConfig:
         seed: of head movement and blinks.
         liveliness: factor on head movement, 0 (still) to 2.
         style: character of head movement, a name in `engine.motion.STYLES`.
+        expression: of the face at rest, a name in `EXPRESSIONS`.
         background: behind the person: `still`, `blur`, a colour `#rrggbb` or a picture's path, see
             `engine.backdrop`.
         backend: where networks run, see `engine.backends`.
@@ -36,6 +45,7 @@ class EngineConfig:
     seed: int = 0
     liveliness: float = 1.0
     style: str = "even"
+    expression: str = "neutral"
     background: str = "still"
     backend: str = "openvino"
     steps: int = 1
@@ -46,6 +56,11 @@ class EngineConfig:
         if self.size_px % 16:
             raise ConfigError(f"size_px is {self.size_px}, expected a multiple of 16")
         _check("liveliness", self.liveliness, 0.0, 2.0)
+        if self.expression not in EXPRESSIONS:
+            raise ConfigError(
+                f"expression {self.expression[:40]!r} is unknown, "
+                f"expected one of {sorted(EXPRESSIONS)}"
+            )
         _check("steps", self.steps, 0, 4)
         _check("seed", self.seed, 0, 2**32 - 1)
 

@@ -23,3 +23,7 @@ class SignallingError(VisavisError, ValueError):
 
 class BackendError(VisavisError, RuntimeError):
     """The backend that was asked for cannot run here."""
+
+
+class PortraitError(VisavisError, ValueError):
+    """A picture cannot be read, or no avatar can be made of it."""

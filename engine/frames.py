@@ -86,6 +86,7 @@ class Motion:
         gaze: (x, y) turn of the eyes in eye widths.
         brow: raise of the brows, in face widths.
         embedding: (EMBEDDING,) float32 of the sound, see `AudioFrame`.
+        smile: 1 is broad, with shut lips; below 0 the mouth's corners fall.
     """
 
     index: int
@@ -95,6 +96,7 @@ class Motion:
     gaze: tuple[float, float] = (0.0, 0.0)
     brow: float = 0.0
     embedding: npt.NDArray[np.float32] = field(default_factory=_nothing_heard)
+    smile: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

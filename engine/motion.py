@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import backends
-from engine.config import EngineConfig
+from engine.config import EXPRESSIONS, EngineConfig
 from engine.errors import ConfigError
 from engine.frames import FRAME_MS, AudioFrame, Motion, Pose
 from models import weights
@@ -37,6 +37,12 @@ _SETTLE_S = 3.0
 _WARM_UP = 60
 """Silent pictures before the first, so that the network's window is full: 12 ms."""
 _BROW = 0.014
+_ROUNDING = 2
+"""Component of the lip code that draws the mouth's corners in."""
+_AJAR = 0.15
+"""Lip code 0 below which the lips are about to close."""
+_YIELDS = 0.6
+"""Share of the expression that such sounds take away."""
 _STEADY_GAZE = 0.40
 """Turn of the eyes in eye widths a radian of the head, opposite: an eyeball of 12 mm radius in a
 30 mm opening."""
@@ -156,6 +162,7 @@ class MotionStage:
         self._speech = Spring(0.9)
         self._brow = Spring(1.2)
         self._loud = 0.0
+        self._smile = Spring(2.0)
         for _ in range(_WARM_UP):
             self._draw(0.0, 0.0)
 
@@ -179,8 +186,11 @@ class MotionStage:
             glance[0] * lively - _STEADY_GAZE * pose.yaw,
             glance[1] * lively - _STEADY_GAZE * pose.pitch,
         )
-        brow = lively * _BROW * min(self._brow.step(2.5 * accent), 1.0)
-        return [Motion(frame.index, frame.lip_code, pose, blink, gaze, brow, frame.embedding)]
+        smile, frown = EXPRESSIONS[self._config.expression]
+        brow = lively * _BROW * min(self._brow.step(2.5 * accent), 1.0) + frown
+        smile *= self._smile.step(_smiling(frame))
+        code, sound = frame.lip_code, frame.embedding
+        return [Motion(frame.index, code, pose, blink, gaze, brow, sound, smile)]
 
     def _draw(self, voice: float, energy: float) -> backends.Arrays:
         """Moves the network one picture on."""
@@ -195,6 +205,16 @@ class MotionStage:
         )
         self._cache = found["next_cache"]
         return found
+
+
+def _smiling(frame: AudioFrame) -> float:
+    """Share of the expression that the lips leave room for: less where they round or must close."""
+    code = frame.lip_code
+    if not frame.voice or len(code) <= _ROUNDING:
+        return 1.0
+    shut = max(1 - float(code[0]) / _AJAR, 0.0)
+    rounded = min(max(float(code[_ROUNDING]), 0.0), 1.0)
+    return 1 - _YIELDS * frame.voice * max(shut, rounded)
 
 
 def _follow(shown: Angles, wanted: npt.NDArray[np.floating]) -> Angles:

@@ -1,7 +1,6 @@
 """Paints the mouth by few-step diffusion over the warped portrait with its plates."""
 
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import backends
+from engine.kept import kept_with_first
 from engine.mouth import MouthPainter
 from engine.render import Guided
 from engine.rig import POSE_DRIVERS, Rig
@@ -107,7 +107,7 @@ def _corner(rig: Rig, landmarks: F32, size: tuple[int, int]) -> tuple[int, int] 
     return x, y
 
 
-@lru_cache(maxsize=16)
+@kept_with_first
 def _sat(rig: Rig, size: tuple[int, int], backend: str, path: Path) -> tuple[F32, F32, F32]:
     """What is known of a portrait, once for an avatar: (1, 3, 1, 1) gains, features and code."""
     x, y = _corner(rig, rig.landmarks, size) or (0, 0)

@@ -1,13 +1,12 @@
 """The pipeline: sound in, pictures with their sound out; the same for a call and for a file."""
 
-from functools import lru_cache
-
 from engine.audio import AudioStage
 from engine.avatar import Avatar
 from engine.backdrop import backdrop
 from engine.composite import CompositeStage
 from engine.config import EngineConfig
 from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Motion, Pcm, Picture
+from engine.kept import kept_with_first
 from engine.metrics import StageTimes
 from engine.motion import MotionStage
 from engine.mouth import MouthPainter
@@ -106,7 +105,7 @@ def _painter(rig: Rig, config: EngineConfig) -> Painter:
     return MouthPainter(rig)
 
 
-@lru_cache(maxsize=16)
+@kept_with_first
 def rig_of(avatar: Avatar, size_px: int) -> Rig:
     """Made once for an avatar and a size, shared by all sessions: nothing in it changes."""
     return build(avatar, size_px, facemodel.load())

@@ -8,13 +8,12 @@ lower ones.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine import matting
+from engine import matting, rbf
 from engine.avatar import Avatar
 from engine.frames import Motion
 from kernels.guide import lattice
@@ -30,7 +29,6 @@ I64 = npt.NDArray[np.int64]
 STEP_PX = 4
 POSE_DRIVERS = 4
 _REACH = 0.42
-_RIDGE = 1e-3
 _SOURCE_SCALE = 3.0
 """Size of the portrait that is sampled, over the picture's: bilinear sampling softens, less so
 where its pixels lie closer."""
@@ -38,13 +36,22 @@ _LID_FALL, _LID_RISE = 0.97, 0.12
 """How far a blink moves the upper and the lower lid, in openings; together they just overlap."""
 _EYES_END = 0.6
 """Where what lids and brows move ends, on the way from the lower lids (0) to the upper lip (1)."""
+_SMILE = (
+    *((61, -0.045, -0.052), (291, 0.045, -0.052), (216, -0.034, -0.031), (436, 0.034, -0.031)),
+    *((50, -0.024, -0.021), (280, 0.024, -0.021), (205, -0.027, -0.018), (425, 0.027, -0.018)),
+    *((129, -0.016, -0.021), (358, 0.016, -0.021), (145, 0.0, -0.003), (374, 0.0, -0.003)),
+    *((0, 0.0, -0.018), (13, 0.0, -0.012), (17, 0.0, -0.008), (152, 0.0, 0.0)),
+    *((4, 0.0, 0.0), (168, 0.0, 0.0), (234, 0.0, 0.0), (454, 0.0, 0.0)),
+)
+"""Where a smile moves some landmarks, x and y in face widths: the mean of 292 smiling stills of
+models/weights/face_shape.md against 427 with shut mouths, its lips brought together."""
 _LEAST_CLEAR = 0.01
 """Share of the portrait that must be background, and person, for the two to be parted."""
 _PRESS = 0.012
 """How far the lips may press into each other, in face widths."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Rig:
     """An avatar made ready for one picture size. All places are pixels of that picture.
 
@@ -56,10 +63,10 @@ class Rig:
         head: (G, G, 4) float32, reach of the pose alone; eyeballs follow it.
         points: (478, N) float32, reach of each driver at the landmarks.
         opening: (K,) float32, what each lip mode adds to the mouth's opening, in face widths.
+            N = 4 + 2 (K + 4): the pose, then lips, lids, brow and smile in x, then in y.
         alpha: (H', W') uint8 of the person; `source` then holds the person's colours alone, also
             around them. None where the portrait has no background: the whole of it moves.
         behind: (size, size, 3) uint8, the background with the person filled in; None without alpha.
-            N = 4 + 2 (K + 3): the pose, then lips, lids and brow in x, then in y.
     """
 
     source: U8
@@ -87,7 +94,9 @@ class Rig:
         turn = rotation(np.array((pose.yaw, pose.pitch, pose.roll)))[:2] * pose.scale
         rest = np.eye(2, 3)
         shift = np.array([[pose.x], [pose.y]]) * self.face_px
-        values = np.concatenate([self._shut(motion.lip_code), motion.blink, [motion.brow]])
+        values = np.concatenate(
+            [self._shut(motion.lip_code), motion.blink, [motion.brow, motion.smile]]
+        )
         skew_x, skew_y = turn[:, :1] * values, turn[:, 1:2] * values
         columns = np.concatenate([turn - rest, shift, skew_x, skew_y], axis=1)
         return np.ascontiguousarray(columns.T, np.float32)
@@ -177,12 +186,12 @@ def build(avatar: Avatar, size_px: int, face: FaceModel) -> Rig:
     modes = _expression_modes(base.points, face, base.face_px)
     reach_px = _REACH * base.face_px
     spread = [
-        _spread(base.points[keep, :2], modes[:, keep], base.nodes, reach_px)
+        rbf.spread(base.points[keep, :2], modes[:, keep], base.nodes, reach_px)
         for keep in (_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS))
     ]
-    near_eyes = _near_eyes(base.points, base.nodes)
+    upper_face = near_eyes(base.points, base.nodes)
     for field in spread:
-        field[..., len(face.opening) :, :] *= near_eyes[..., None, None]
+        field[..., len(face.opening) : -1, :] *= upper_face[..., None, None]
     return base.rig(spread, modes, face.opening)
 
 
@@ -211,20 +220,40 @@ class Follower:
         self._stable = stable
         self._held = [_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS)]
         reach_px = _REACH * base.face_px
-        self._carry = [_carrier(base.points[keep, :2], base.nodes, reach_px) for keep in self._held]
+        self._carry = [
+            rbf.carrier(base.points[keep, :2], base.nodes, reach_px) for keep in self._held
+        ]
 
     def rig(self, landmarks: F64) -> tuple[Rig, F32]:
         """The rig whose `drivers` (6, 2), returned with it, take every landmark to (478, 2)."""
-        way = landmarks - self.base.points[:, :2]
-        at = self.base.at_points
-        pose, *_ = np.linalg.lstsq(at[self._stable], way[self._stable], rcond=None)
-        left = way - at @ pose
+        pose, left = _parted(self.base, self._stable, landmarks)
         spread = [
             (carry @ left[keep]).reshape(*self.base.nodes.shape[:2], 1, 2)
             for keep, carry in zip(self._held, self._carry, strict=True)
         ]
-        drivers = np.concatenate([pose, np.eye(2)]).astype(np.float32)
-        return self.base.rig(spread, left[None], np.zeros(0, np.float32)), drivers
+        return _following(self.base, spread, pose, left)
+
+
+def follow(base: Ground, stable: I64, landmarks: F64) -> tuple[Rig, F32]:
+    """As `Follower.rig`, for one set of landmarks alone: quicker than to make a `Follower`."""
+    pose, left = _parted(base, stable, landmarks)
+    spread = [
+        rbf.spread(base.points[keep, :2], left[None, keep], base.nodes, _REACH * base.face_px)
+        for keep in (_held(topo.LOWER_RIMS), _held(topo.UPPER_RIMS))
+    ]
+    return _following(base, spread, pose, left)
+
+
+def _parted(base: Ground, stable: I64, landmarks: F64) -> tuple[F64, F64]:
+    """The ways of landmarks (478, 2) as the head's pose (4, 2), and what is left (478, 2)."""
+    way = landmarks - base.points[:, :2]
+    pose = np.asarray(np.linalg.lstsq(base.at_points[stable], way[stable], rcond=None)[0])
+    return pose, way - base.at_points @ pose
+
+
+def _following(base: Ground, spread: list[F64], pose: F64, left: F64) -> tuple[Rig, F32]:
+    drivers = np.concatenate([pose, np.eye(2)]).astype(np.float32)
+    return base.rig(spread, left[None], np.zeros(0, np.float32)), drivers
 
 
 def _resize(picture: U8, side: int) -> U8:
@@ -235,7 +264,7 @@ def _resize(picture: U8, side: int) -> U8:
 
 
 def _expression_modes(points: F64, face: FaceModel, face_px: float) -> F64:
-    """Displacements at the landmarks, one a unit of each mode: (K + 3, 478, 2) pixels."""
+    """Displacements at the landmarks, one a unit of each mode: (K + 4, 478, 2) pixels."""
     turn, size = _align(points, face)
     lips = (face.basis.astype(np.float64) @ turn.T)[..., :2] * size
     lips[:, np.concatenate([*topo.IRISES])] = 0.0
@@ -252,7 +281,17 @@ def _expression_modes(points: F64, face: FaceModel, face_px: float) -> F64:
         blinks[eye, folds, 1] = _LID_FALL * fall * share
     brow = np.zeros((1, len(points), 2))
     brow[0, topo.BROWS, 1] = -face_px
-    return np.concatenate([lips, blinks, brow])
+    return np.concatenate([lips, blinks, brow, _smile(points, face_px)[None]])
+
+
+def _smile(points: F64, face_px: float) -> F64:
+    """(478, 2) pixels that a broad smile moves the landmarks by; lips that touch go on touching."""
+    at = np.array([index for index, *_ in _SMILE])
+    way = np.array([(x, y) for _, x, y in _SMILE]) * face_px
+    reach_px = _REACH * face_px
+    moved = rbf.spread(points[at, :2], way[None], points[None, :, :2], reach_px)[0, :, 0]
+    moved[np.concatenate([*topo.IRISES])] = 0.0
+    return np.asarray(moved)
 
 
 def _row(points: F64, row: I64, under: I64, values: F64 | None = None) -> tuple[F64, F64]:
@@ -279,36 +318,6 @@ def _held(parted: I64) -> I64:
     return np.setdiff1d(np.arange(topo.LANDMARKS), free)
 
 
-def _wendland(distance: Any, reach: float) -> Any:
-    r = np.minimum(distance / reach, 1.0)
-    near = (1 - r) ** 2
-    return near * near * (4 * r + 1)
-
-
-def _distances(a: F64, b: F64) -> F64:
-    gap = (a**2).sum(-1)[:, None] + (b**2).sum(-1)[None] - 2 * a @ b.T
-    return np.asarray(np.sqrt(np.maximum(gap, 0.0)))
-
-
-def _spread(points: F64, modes: F64, nodes: F64, reach_px: float, ridge: float = _RIDGE) -> F64:
-    """Carries values from landmarks to lattice: (M, P, C) -> (G, G, M, C)."""
-    count, _, channels = modes.shape
-    system = _wendland(_distances(points, points), reach_px)
-    system[np.diag_indices_from(system)] += ridge
-    weights = np.linalg.solve(system, np.moveaxis(modes, 1, 0).reshape(len(points), -1))
-    kernel = _wendland(_distances(nodes.reshape(-1, 2), points).astype(np.float32), reach_px)
-    spread: F64 = kernel @ weights.astype(np.float32)
-    return np.asarray(spread.reshape(*nodes.shape[:2], count, channels))
-
-
-def _carrier(points: F64, nodes: F64, reach_px: float) -> F32:
-    """The matrix (G * G, P) of `_spread` from P landmarks to the lattice."""
-    system = _wendland(_distances(points, points), reach_px)
-    system[np.diag_indices_from(system)] += _RIDGE
-    kernel = _wendland(_distances(nodes.reshape(-1, 2), points).astype(np.float32), reach_px)
-    return np.asarray(kernel @ np.linalg.inv(system).astype(np.float32), np.float32)
-
-
 def _smoothstep(x: F64) -> F64:
     x = np.clip(x, 0.0, 1.0)
     return np.asarray(x * x * (3 - 2 * x))
@@ -330,7 +339,7 @@ def _head_weight(matte: U8, points: F64, face_px: float, nodes: F64) -> F64:
     return np.asarray(weight * _smoothstep(frame / margin))
 
 
-def _near_eyes(points: F64, nodes: F64) -> F64:
+def near_eyes(points: F64, nodes: F64) -> F64:
     """1 around eyes and brows, 0 from the nose's tip down: a blink must not reach the mouth."""
     down = points[topo.CHIN, :2] - points[topo.FOREHEAD, :2]
     down = down / np.linalg.norm(down)
@@ -360,7 +369,7 @@ def _depth(points: F64, face_px: float, nodes: F64) -> F64:
 
     keep = np.arange(468)
     residual = (points[keep, 2] - ellipsoid(points[keep, :2]))[None, :, None]
-    spread = _spread(points[keep, :2], residual, nodes, 0.5 * face_px, ridge=3.0)[..., 0, 0]
+    spread = rbf.spread(points[keep, :2], residual, nodes, 0.5 * face_px, ridge=3.0)[..., 0, 0]
     return np.asarray(ellipsoid(nodes) + spread)
 
 

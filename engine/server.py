@@ -18,6 +18,9 @@ from engine import avatar as avatar_files
 from engine.calls import ATTEMPTS_S, MAX_ATTEMPTS, SHUTDOWN_S, Avatars, Calls, PipelineMaker, Shown
 from engine.config import EngineConfig, ServerConfig
 from engine.errors import ConfigError, SignallingError
+from engine.library import Library
+from engine.onboarding import api
+from engine.onboarding.make import Tools
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ _SAFETY: Final = {
         "font-src 'self'; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; "
         "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Permissions-Policy": "microphone=(self), camera=(self), geolocation=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -66,8 +69,11 @@ def create_app(
     avatars: Avatars | None = None,
     make_pipeline: PipelineMaker | None = None,
     prewarm: bool = True,
+    open_tools: Callable[[], Tools] | None = None,
 ) -> web.Application:
     """Builds the application; avatars and pipeline can be given for tests.
+
+    With a library as `avatars` and with `open_tools`, pictures can be brought and become avatars.
 
     Raises:
         AvatarError: there is no avatar, or one is damaged.
@@ -87,6 +93,10 @@ def create_app(
         await calls.close()
 
     app.cleanup_ctx.append(run)
+    onboarding = None
+    if isinstance(avatars, Library) and open_tools is not None:
+        onboarding = api.Onboarding(calls, avatars, open_tools)
+    api.add_to(app, onboarding)
     app.add_routes(
         [
             web.get("/api/avatars", _avatars),
@@ -107,12 +117,14 @@ def serve(
     engine_config: EngineConfig,
     ready: Callable[[str], None] | None = None,
     avatars: Avatars | None = None,
+    open_tools: Callable[[], Tools] | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, then ends all calls.
 
     Args:
         ready: called with the page's address once calls can be made.
         avatars: those that can be called, the default first; the built-in ones if None.
+        open_tools: opens what own pictures need, see `create_app`.
 
     Raises:
         AvatarError: there is no avatar, or one is damaged.
@@ -124,7 +136,8 @@ def serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
-        async with running(config, create_app(config, engine_config, avatars)) as url:
+        app = create_app(config, engine_config, avatars, open_tools=open_tools)
+        async with running(config, app) as url:
             # What is here now stays: left out, a collection takes less than a picture's time.
             gc.collect()
             gc.freeze()
@@ -185,8 +198,9 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
     except web.HTTPException as error:
         response = _error(error.status, error.text or error.reason)
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
+        for name in ("Allow", "Retry-After"):
+            if name in error.headers:
+                response.headers[name] = error.headers[name]
     except Exception:  # the server goes on, and the caller gets words instead of a page
         logger.exception("%s %s failed", request.method, request.path[:100])
         response = _error(500, "the server failed on this request; its log says why")
@@ -211,16 +225,7 @@ def _error(status: int, sentence: str) -> web.Response:
 
 
 async def _avatars(request: web.Request) -> web.Response:
-    return web.json_response(
-        [
-            {
-                "name": name,
-                "title": shown.avatar.info.title,
-                "picture": f"/api/avatars/{name}/picture",
-            }
-            for name, shown in request.app[CALLS].shown.items()
-        ]
-    )
+    return web.json_response([shown.told for shown in request.app[CALLS].shown.values()])
 
 
 async def _picture(request: web.Request) -> web.Response:
@@ -240,6 +245,10 @@ async def _call(request: web.Request) -> web.Response:
         )
     shown = _shown(request, request.query.get("avatar") or next(iter(calls.shown)))
     try:
+        config = calls.look(request.query)
+    except ConfigError as error:
+        return _error(400, str(error))
+    try:
         offer = await request.text()
     except web.HTTPRequestEntityTooLarge:
         return _error(413, f"the offer is too large, expected at most {MAX_OFFER_BYTES} bytes")
@@ -252,7 +261,7 @@ async def _call(request: web.Request) -> web.Response:
         sentence = f"more than {MAX_ATTEMPTS} offers came within {ATTEMPTS_S:.0f} s"
         return _busy(calls, "fast", sentence)
     try:
-        call, answer = await calls.start(offer, shown.avatar)
+        call, answer = await calls.start(offer, shown.avatar, config)
     except SignallingError as error:
         calls.metrics.refused_total.labels("offer").inc()
         return _error(400, str(error))

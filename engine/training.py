@@ -15,6 +15,7 @@ TRAININGS = {
     "align": ("models.train.speech.align", "times of the sounds in real speech with known words"),
     "shapes": ("models.train.speech.coarticulation", "what lips do for each sound (shapes.npz)"),
     "lips": ("models.train.lips", "lip network: from sound to lip code and lip embedding"),
+    "landmarks": ("models.train.landmarks", "face detector and network of its 478 landmarks"),
     "windows": ("bench.reenact.command", "footage, stills and heads -> windows to paint"),
     "render": ("models.train.render", "render network: paints the mouth over the guide"),
     "motion": ("models.train.motion", "motion network: head pose and blinks to go with speech"),
@@ -48,6 +49,15 @@ synthetic heads (HEADS):
   visavis train render score SAMPLES STUDENTS/1
   visavis train render export STUDENTS/1 FOLDER
 
+and to the two that find faces and landmarks, from pictures that MediaPipe labelled:
+
+  visavis train landmarks pack PACK --stills STILLS STILL_LABELS --clips FOOTAGE LABELS
+    --heads HEADS SEEN --backgrounds FOLDER
+  visavis train landmarks train landmarks PACK POINTS --device cuda
+  visavis train landmarks train detector PACK FACES --device cuda
+  visavis train landmarks export landmarks POINTS FOLDER
+  visavis train landmarks export detector FACES FOLDER
+
 and to the one that tells a person from the background, from pictures labelled by
 `python -m models.label.segment` (CUT) and the same heads:
 
@@ -56,10 +66,10 @@ and to the one that tells a person from the background, from pictures labelled b
   visavis train matte score CUTTING CUT --heads HEADS
   visavis train matte export CUTTING matte.onnx
 
-HEARING, RUN, MOVING, TEACHER, STUDENTS/1 and CUTTING are folders: config.json holds the settings,
-weights.pt the weights, curve.csv the losses for a spreadsheet, checkpoint.pt the place where a
-training that was broken off goes on when its command is given again. `visavis bench quality`
-measures what came out.
+HEARING, RUN, MOVING, TEACHER, STUDENTS/1, POINTS, FACES and CUTTING are folders: config.json holds
+the settings, weights.pt the weights, curve.csv the losses for a spreadsheet, checkpoint.pt the
+place where a training that was broken off goes on when its command is given again. `visavis bench
+quality` measures what came out.
 """
 _log = logging.getLogger(__name__)
 

@@ -101,7 +101,8 @@ def bounded(gram: F64, right: F64, low: F64, high: F64) -> F64:
         before = x.copy()
         for k in range(len(scale)):
             step = (b[:, k] - x @ gram[k]) / scale[k]
-            x[:, k] = np.clip(x[:, k] + step, low[k], high[k])
+            # For one face `np.clip` alone would take half of the time.
+            x[:, k] = np.minimum(np.maximum(x[:, k] + step, low[k]), high[k])
         if np.abs(x - before).max() < 1e-4:
             break
     out[rows] = x

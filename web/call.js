@@ -51,10 +51,14 @@ class CallFailure extends Error {
  * avatar), `microphone` (detail: MediaStream), `microphone-ended`.
  */
 export class Call extends EventTarget {
-  /** @param {string} avatar name of the avatar that speaks */
-  constructor(avatar) {
+  /**
+   * @param {string} avatar name of the avatar that speaks
+   * @param {URLSearchParams} look how it moves and looks
+   */
+  constructor(avatar, look) {
     super();
-    this.avatar = avatar;
+    this.query = new URLSearchParams(look);
+    this.query.set("avatar", avatar);
     /** @type {CallState} */
     this.state = "idle";
     /** @type {RTCPeerConnection | null} */
@@ -178,7 +182,7 @@ export class Call extends EventTarget {
   async #exchange(offer) {
     let response;
     try {
-      response = await fetch(`api/call?avatar=${encodeURIComponent(this.avatar)}`, {
+      response = await fetch(`api/call?${this.query}`, {
         method: "POST",
         headers: { "Content-Type": "application/sdp" },
         body: offer,

@@ -2,9 +2,12 @@
 
 import { Call } from "./call.js";
 import { LipSync } from "./lipsync.js";
+import { Look } from "./look.js";
 import { Meter } from "./meter.js";
+import { Own } from "./own.js";
+import { offer, Refusal, remove } from "./portraits.js";
 import { CallGone, Gauge } from "./stats.js";
-import { View } from "./ui.js";
+import { byId, View } from "./ui.js";
 import { endWords, waitWords } from "./words.js";
 
 const FIGURES_MS = 1_000;
@@ -16,6 +19,9 @@ const SILENCED = "The browser keeps the avatar silent. Press “Sound” to hear
 const CHOICE_KEY = "visavis.avatar";
 
 const view = new View();
+const look = new Look(input("expression"), input("liveliness"));
+/** @type {Own | null} where the server makes avatars of pictures */
+let own = null;
 
 /** @type {import("./ui.js").AvatarInfo[]} */
 let avatars = [];
@@ -35,7 +41,48 @@ let silenced = false;
 let lastSoundMs = 0;
 let stalled = false;
 
-async function loadAvatars() {
+/** @param {string} id */
+function input(id) {
+  return /** @type {HTMLInputElement} */ (byId(id));
+}
+
+/** Whether own pictures can be brought here. */
+async function askOffer() {
+  try {
+    const here = await offer();
+    if (!here.offered) return;
+    own = new Own(here, () => look.query);
+    own.addEventListener("kept", (event) => onKept(/** @type {CustomEvent} */ (event).detail));
+    byId("add").hidden = false;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+  }
+}
+
+/** @param {{name: string, title: string}} kept */
+async function onKept({ name, title }) {
+  await loadAvatars(name);
+  view.callButton.focus();
+  view.say(`${title} can be called now.`, true);
+}
+
+async function removeOwn() {
+  const gone = chosen;
+  if (!gone?.own || !window.confirm(`Remove ${gone.title}? The picture is deleted from this server.`)) return;
+  try {
+    await remove(gone.name);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    view.notify({ title: `${gone.title} was not removed`, text: error.message });
+    return;
+  }
+  await loadAvatars();
+  view.say(`${gone.title} is removed.`, true);
+  view.callButton.focus();
+}
+
+/** @param {string} [wanted] name of the avatar to show */
+async function loadAvatars(wanted = undefined) {
   try {
     const response = await fetch("api/avatars", { cache: "no-store" });
     if (!response.ok) throw new Error(`status ${response.status}`);
@@ -51,8 +98,8 @@ async function loadAvatars() {
     return;
   }
   view.notify(null);
-  const wanted = new URLSearchParams(location.search).get("avatar") ?? remembered();
-  choose(avatars.some(({ name }) => name === wanted) ? String(wanted) : avatars[0].name);
+  const first = wanted ?? new URLSearchParams(location.search).get("avatar") ?? remembered();
+  choose(avatars.some(({ name }) => name === first) ? String(first) : avatars[0].name);
   view.offerAvatars(avatars, chosen?.name ?? "", choose);
 }
 
@@ -89,7 +136,7 @@ async function onCallButton(event) {
     await loadAvatars();
     return;
   }
-  const current = new Call(chosen.name);
+  const current = new Call(chosen.name, look.query);
   call = current;
   current.addEventListener("state", (event) => onState(current, /** @type {CustomEvent} */ (event).detail));
   current.addEventListener("microphone", (event) => onMicrophone(/** @type {CustomEvent} */ (event).detail));
@@ -264,6 +311,7 @@ function toggleFull() {
 /** @param {KeyboardEvent} event */
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.target instanceof HTMLInputElement && event.target.type === "text") return;
   view.stir();
   const during = call?.state === "live" || call?.state === "weak";
   const key = event.key.toLowerCase();
@@ -288,5 +336,33 @@ document.addEventListener("fullscreenchange", () => {
   view.stir();
 });
 window.addEventListener("pagehide", () => call?.hangUp());
+byId("add").addEventListener("click", () => own?.open());
+byId("remove").addEventListener("click", removeOwn);
 
+/**
+ * A picture dropped or pasted anywhere, when no call is on.
+ * @param {DataTransfer | null} data
+ */
+function picked(data) {
+  const [file] = data?.files ?? [];
+  const during = call && !call.ended;
+  if (file && own && !during) own.open(file);
+}
+document.addEventListener("dragover", (event) => {
+  if (!own || !event.dataTransfer?.types.includes("Files")) return;
+  event.preventDefault();
+  document.body.classList.add("dragging");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("dragging");
+});
+document.addEventListener("drop", (event) => {
+  document.body.classList.remove("dragging");
+  if (!own || !event.dataTransfer?.files.length) return;
+  event.preventDefault();
+  picked(event.dataTransfer);
+});
+document.addEventListener("paste", (event) => picked(event.clipboardData));
+
+await askOffer();
 await loadAvatars();

@@ -5,6 +5,7 @@
  * @property {string} name
  * @property {string} title
  * @property {string} picture address of a still
+ * @property {boolean} own whether it can be removed
  */
 
 /**
@@ -12,7 +13,7 @@
  * @param {string} id
  * @returns {T}
  */
-const byId = (id) => /** @type {T} */ (/** @type {unknown} */ (document.getElementById(id)));
+export const byId = (id) => /** @type {T} */ (/** @type {unknown} */ (document.getElementById(id)));
 
 const FLEETING_MS = 2_600;
 const RESTING_MS = 2_800;
@@ -46,7 +47,7 @@ export class View {
   offerAvatars(avatars, chosen, choose) {
     const picker = byId("picker");
     picker.querySelectorAll("label").forEach((label) => label.remove());
-    picker.hidden = avatars.length < 2;
+    picker.hidden = avatars.length < 2 && byId("add").hidden;
     document.body.classList.toggle("many", !picker.hidden);
     for (const avatar of avatars) {
       const label = document.createElement("label");
@@ -58,7 +59,7 @@ export class View {
       const image = document.createElement("img");
       Object.assign(image, { src: avatar.picture, alt: avatar.title, width: 52, height: 52 });
       label.append(input, image);
-      picker.append(label);
+      byId("add").before(label);
     }
   }
 
@@ -74,6 +75,8 @@ export class View {
     byId("lead").textContent = `Speak, and ${avatar.title} speaks in your place.`;
     this.labelCall(`Call ${avatar.title}`);
     this.callButton.disabled = false;
+    byId("remove").hidden = !avatar.own;
+    byId("remove").textContent = `Remove ${avatar.title}`;
   }
 
   /** @param {string} text */

@@ -22,7 +22,7 @@ CHUNK = logmel.RATE_HZ // FPS
 """Samples of one picture, 640."""
 LEAST_PICTURES = FPS
 VIDEOS = {".mp4", ".mov", ".mpg", ".mpeg", ".avi", ".mkv", ".webm", ".m4v", ".mts"}
-HOW_TO_LABEL = "make venv-label && visavis train data prepare {} LABELS"
+HOW_TO_LABEL = "visavis train data prepare {} LABELS"
 _log = logging.getLogger(__name__)
 
 

@@ -31,6 +31,15 @@ _openvino = _import_openvino()
 @lru_cache(maxsize=16)
 def _compiled(path: Path, threads: int, kind: str) -> Any:
     """Compiled once a process; every session has a request of its own."""
+    return compile_model(path, threads, kind)
+
+
+def compile_model(path: Path, threads: int, kind: str = "f32") -> Any:
+    """A network's file (ONNX, TensorFlow Lite) compiled for the CPU.
+
+    Raises:
+        BackendError: OpenVINO refuses it.
+    """
     settings = {
         "INFERENCE_PRECISION_HINT": kind,
         "INFERENCE_NUM_THREADS": threads,

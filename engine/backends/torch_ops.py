@@ -147,6 +147,11 @@ def _mean(given: Given, settings: Settings) -> Tensor:
     return x.mean(settings["axes"], keepdim=bool(settings.get("keepdims", 1)))
 
 
+def _sum(given: Given, settings: Settings) -> Tensor:
+    x, axes = given
+    return x.sum(_axes(axes), keepdim=bool(settings.get("keepdims", 1)))
+
+
 def _clip(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
     if low is not None:
         x = torch.maximum(x, low)
@@ -227,6 +232,7 @@ OPERATORS: dict[str, Callable[[Given, Settings], Any]] = {
     "LayerNormalization": _layer_norm,
     "QuantizeLinear": _quantize,
     "ReduceMean": _mean,
+    "ReduceSum": _sum,
     "Reshape": _reshape,
     "Resize": _resize,
     "Softmax": lambda given, settings: given[0].softmax(settings.get("axis", -1)),
@@ -251,6 +257,7 @@ OPERATORS: dict[str, Callable[[Given, Settings], Any]] = {
         "Neg": torch.neg,
         "Or": torch.logical_or,
         "Pow": torch.pow,
+        "Relu": torch.relu,
         "Shape": lambda x: torch.tensor(x.shape),
         "Sigmoid": torch.sigmoid,
         "Sin": torch.sin,

@@ -38,7 +38,12 @@ def _parser() -> argparse.ArgumentParser:
     make = verbs.add_parser("prepare", help="track faces, measure offsets, keep what is good")
     make.add_argument("footage", type=Path, help="folder of talking videos")
     make.add_argument("out", type=Path, help="folder to fill")
-    make.add_argument("--tracker", type=Path, help="Python with MediaPipe (see make venv-label)")
+    make.add_argument(
+        "--mediapipe",
+        type=Path,
+        metavar="PYTHON",
+        help="track by MediaPipe instead, in this environment (see make venv-label)",
+    )
     make.add_argument("--workers", type=int, default=2, help="videos tracked at a time")
     make.add_argument("--looks", type=int, default=4, help="trackers a picture, 1 to 4")
     again = verbs.add_parser("judge", help="measure offsets and judge again, without tracking")
@@ -74,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         told = footage.known(names)
         videos = footage.scan(args.footage)
         workers, looks = max(1, args.workers), args.looks
-        prepare.follow(args.footage, videos, args.out, args.tracker, looks, workers)
+        prepare.follow(args.footage, videos, args.out, args.mediapipe, looks, workers)
     told = footage.known(names)
     network = args.lips or weights.path("lips.onnx")
     listener = listen.network(network)

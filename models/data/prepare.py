@@ -1,7 +1,6 @@
 """From footage to training tensors: track, measure, listen, judge; each can be broken off."""
 
 import hashlib
-import importlib.util
 import json
 import os
 import signal
@@ -27,33 +26,26 @@ MAX_S = 3600.0
 """A longer video does not fit into memory with all its landmarks."""
 
 
-def tracker(given: Path | None) -> Path:
-    """The Python that tracks faces: the one given, this one, or that of `make venv-label`.
+def tracker(mediapipe: Path | None) -> tuple[Path, str]:
+    """The Python that tracks faces, and what by: this one by our own networks, or by MediaPipe
+    the one given.
 
     Raises:
-        ValueError: none has MediaPipe.
+        ValueError: there is no such Python.
     """
-    if given is not None:
-        if not given.exists():
-            raise ValueError(f"--tracker {given}: no such file")
-        return given.absolute()  # not resolved: a virtual environment's Python is a link
-    if importlib.util.find_spec("mediapipe") is not None:
-        return Path(sys.executable)
-    root = Path(models.__file__).parent.parent
-    for folder in (root, Path.cwd()):
-        if (found := folder / ".venv-label/bin/python").exists():
-            return found
-    raise ValueError(
-        "MediaPipe, which finds the faces, wants an environment of its own: run `make venv-label` "
-        "once, or give --tracker PYTHON (an environment with models/label/requirements.txt)"
-    )
+    if mediapipe is None:
+        return Path(sys.executable), "own"
+    if not mediapipe.exists():
+        raise ValueError(f"--mediapipe {mediapipe}: no such file")
+    # Not resolved: a virtual environment's Python is a link.
+    return mediapipe.absolute(), "mediapipe"
 
 
-def pending(videos: list[Video], out: Path, looks: int) -> list[Video]:
-    """The videos that have not been tracked yet, nor failed before."""
+def pending(videos: list[Video], out: Path, by: str, looks: int) -> list[Video]:
+    """The videos that have not been tracked in this way yet, nor failed before."""
     todo = []
     for video in videos:
-        stamp = track.stamp_of(video.path, looks)
+        stamp = track.stamp_of(video.path, by, looks)
         target, failed = out / f"{video.name}.npz", out / f"{video.name}.failed.json"
         if target.exists():
             with np.load(target) as data:
@@ -66,7 +58,12 @@ def pending(videos: list[Video], out: Path, looks: int) -> list[Video]:
 
 
 def follow(
-    folder: Path, videos: list[Video], labels: Path, given: Path | None, looks: int, workers: int
+    folder: Path,
+    videos: list[Video],
+    labels: Path,
+    mediapipe: Path | None,
+    looks: int,
+    workers: int,
 ) -> None:
     """Tracks the faces of all videos that are not tracked yet, with a bar in seconds of film.
 
@@ -76,15 +73,16 @@ def follow(
     """
     out = labels / "train"
     out.mkdir(parents=True, exist_ok=True)
+    python, by = tracker(mediapipe)
     for video in videos:
         if video.seconds > MAX_S:
             reason = f"too long ({video.seconds:.0f} s, at most {MAX_S:.0f}: cut it into pieces)"
-            told = {"stamp": track.stamp_of(video.path, looks), "reason": reason}
+            told = {"stamp": track.stamp_of(video.path, by, looks), "reason": reason}
             (out / f"{video.name}.failed.json").write_text(json.dumps(told))
-    todo = pending(videos, out, looks)
+    todo = pending(videos, out, by, looks)
     if not todo:
         return
-    command = [str(tracker(given)), "-m", "models.label.track", str(folder.absolute())]
+    command = [str(python), "-m", "models.label.track", str(folder.absolute()), "--tracker", by]
     command += [str(out.absolute()), "--events", "--workers", str(workers), "--looks", str(looks)]
     # A file, since thousands of paths do not fit into a command line.
     listed = labels / "track.list"

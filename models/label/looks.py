@@ -5,13 +5,14 @@ width or (mirrored) in height. Their errors are nearly independent, their mistak
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from models import facemodel
+from models.faces import FaceFinder
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -25,30 +26,86 @@ ROOM = 1.5
 """Side of the piece, in face sizes."""
 
 
-def mesh(video: bool) -> Any:
-    """MediaPipe's face mesh with refined lips and irises; `video` follows the face."""
-    import mediapipe as mp
-
-    return mp.solutions.face_mesh.FaceMesh(
-        static_image_mode=not video,
-        max_num_faces=1,
-        refine_landmarks=True,
-        min_detection_confidence=0.5,
-        min_tracking_confidence=0.5,
-    )
+TRACKERS = ("own", "mediapipe")
+"""Our own networks (`models/weights/faces.md`), or MediaPipe in an environment of its own."""
 
 
-def find(mesh: Any, square: Picture) -> F32 | None:
-    """(478, 3) landmarks as shares of a square picture's side, or None where there is no face."""
-    found = mesh.process(square)
-    if not found.multi_face_landmarks:
-        return None
-    points = found.multi_face_landmarks[0].landmark
-    return np.array([(p.x, p.y, p.z) for p in points], np.float32)
+class Look(Protocol):
+    """Finds the face in a square picture, or follows it from one to the next."""
+
+    def see(self, square: Picture) -> F32 | None:
+        """(478, 3) landmarks as shares of the picture's side, or None where there is no face."""
+        ...
+
+    def close(self) -> None:
+        """Frees what it holds."""
+        ...
+
+
+class _Own:
+    def __init__(self, video: bool) -> None:
+        self._finder, self._video = own_finder(), video
+        self._before: F32 | None = None
+
+    def see(self, square: Picture) -> F32 | None:
+        face = None
+        if self._before is not None:
+            face = self._finder.follow(square, self._before)
+        if face is None:
+            face = next(iter(self._finder.find(square, 1)), None)
+        if self._video:
+            self._before = None if face is None else face.landmarks
+        return None if face is None else face.landmarks / np.float32(len(square))
+
+    def close(self) -> None:
+        pass
+
+
+class _MediaPipe:
+    """MediaPipe's face mesh with refined lips and irises."""
+
+    def __init__(self, video: bool) -> None:
+        import mediapipe as mp
+
+        self._mesh: Any = mp.solutions.face_mesh.FaceMesh(
+            static_image_mode=not video,
+            max_num_faces=1,
+            refine_landmarks=True,
+            min_detection_confidence=0.5,
+            min_tracking_confidence=0.5,
+        )
+
+    def see(self, square: Picture) -> F32 | None:
+        found = self._mesh.process(square)
+        if not found.multi_face_landmarks:
+            return None
+        points = found.multi_face_landmarks[0].landmark
+        return np.array([(p.x, p.y, p.z) for p in points], np.float32)
+
+    def close(self) -> None:
+        self._mesh.close()
+
+
+def own_finder() -> FaceFinder:
+    """The shipped finder, on OpenCV."""
+    from models import opencv
+
+    return opencv.open_finder()
+
+
+def look(tracker: str, video: bool) -> Look:
+    """A look by one of `TRACKERS`; `video` follows the face.
+
+    Raises:
+        ValueError: no such tracker.
+    """
+    if tracker not in TRACKERS:
+        raise ValueError(f"tracker {tracker!r} is unknown, expected one of {TRACKERS}")
+    return _Own(video) if tracker == "own" else _MediaPipe(video)
 
 
 def squared(rgb: Picture) -> Picture:
-    """A picture (H, W, 3) with black added right or below: the mesh's projection is exact on
+    """A picture (H, W, 3) with black added right or below: MediaPipe's projection is exact on
     square pictures alone."""
     height, width = rgb.shape[:2]
     side = max(height, width)
@@ -76,27 +133,27 @@ class Looks:
         ValueError: another number of looks.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, tracker: str = "own") -> None:
         if not 1 <= count <= len(SQUEEZES):
             raise ValueError(f"looks is {count}, expected 1 to {len(SQUEEZES)}")
-        self._meshes = [mesh(video=True) for _ in range(count)]
+        self._looks = [look(tracker, video=True) for _ in range(count)]
         self._mirror = facemodel.load().mirror
         self._box: F64 | None = None
 
     def close(self) -> None:
         """Frees the trackers."""
-        for m in self._meshes:
-            m.close()
+        for each in self._looks:
+            each.close()
 
     def see(self, rgb: Picture) -> Sight | None:
         """Landmarks of the face in a picture (H, W, 3), or None."""
-        found = find(self._meshes[0], squared(rgb))
+        found = self._looks[0].see(squared(rgb))
         if found is None:
             return None
         whole = found * np.float32(max(rgb.shape[:2]))
         box = self._follow(whole)
         seen = [whole]
-        for number in range(1, len(self._meshes)):
+        for number in range(1, len(self._looks)):
             piece = self._piece(number, rgb, box)
             seen.append(whole if piece is None else piece)
         gaps = np.array([gap(p) for p in seen], np.float32)
@@ -126,7 +183,7 @@ class Looks:
         piece = cv2.warpAffine(
             rgb, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        found = find(self._meshes[number], np.asarray(piece, np.uint8))
+        found = self._looks[number].see(np.asarray(piece, np.uint8))
         if found is None:
             return None
         away = (found[:, :2] - 0.5) * size * (flip, 1.0) + box[:2]

@@ -1,6 +1,7 @@
 """Footage -> face landmarks at 25 fps and the sound that belongs to them.
 
-    python -m models.label.track FOLDER OUT [--workers 2] [--looks 4] [--only FILE ...]
+    python -m models.label.track FOLDER OUT [--tracker own|mediapipe] [--workers 2] [--looks 4]
+                                            [--only FILE ...]
 
 Every video (and picture) under FOLDER becomes OUT/<relative path with __ for />.npz with
     landmarks   (T, 478, 3) float32, square pixels, x right, y down, z in pixels too
@@ -12,19 +13,21 @@ Every video (and picture) under FOLDER becomes OUT/<relative path with __ for />
     stamp       str; a file labelled from the same video in the same way is kept
 Pictures that only repeat the one before are passed over, the others put at their true times
 (`models.data.timing`), then resampled to 25 fps. Landmarks are the mean of several looks
-(`models.label.looks`). The sound is cut or padded to the video's first picture.
+(`models.label.looks`) by our own networks, or by MediaPipe (`make venv-label`). The sound is cut or
+padded to the video's first picture.
 
 A video that cannot be labelled leaves OUT/<name>.failed.json with the reason. With --events, lines
 of JSON on standard output tell how far it is: {"file", "seconds"} and {"file", "done", "ok"}.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from models import weights
 from models.data import timing
 from models.label import looks
 from models.label.sound import read_sound
@@ -81,15 +85,26 @@ class Notes:
 class _Faces:
     """Counts the faces in a picture."""
 
-    def __init__(self) -> None:
-        import mediapipe as mp
+    def __init__(self, tracker: str) -> None:
+        if tracker == "own":
+            self._finder = looks.own_finder()
+            self._widths = self._ours
+        else:
+            import mediapipe as mp
 
-        self._detector = mp.solutions.face_detection.FaceDetection(model_selection=1)
+            self._detector = mp.solutions.face_detection.FaceDetection(model_selection=1)
+            self._widths = self._theirs
+
+    def _ours(self, rgb: looks.Picture) -> list[float]:
+        return [float(np.ptp(f.landmarks[:, 0])) for f in self._finder.find(rgb, 2)]
+
+    def _theirs(self, rgb: looks.Picture) -> list[float]:
+        found = self._detector.process(rgb).detections or []
+        return [float(d.location_data.relative_bounding_box.width) for d in found]
 
     def two(self, rgb: looks.Picture) -> bool:
         """Whether there is a second face at least half as wide as the first."""
-        found = self._detector.process(rgb).detections or []
-        wide = sorted((d.location_data.relative_bounding_box.width for d in found), reverse=True)
+        wide = sorted(self._widths(rgb), reverse=True)
         return len(wide) > 1 and wide[1] >= 0.5 * wide[0]
 
 
@@ -107,12 +122,12 @@ class _Seen:
     broken_s: float | None = None
 
 
-def _watch(path: Path, count: int, tell: Any) -> _Seen:
+def _watch(path: Path, tracker: str, count: int, tell: Any) -> _Seen:
     seen, before, told = _Seen(), np.empty((0, 0), np.int16), time.monotonic()
     with av.open(str(path)) as container:
         if not container.streams.video:
             raise ValueError("no picture in it")
-        look, faces = looks.Looks(count), _Faces()
+        look, faces = looks.Looks(count, tracker), _Faces(tracker)
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         sar = stream.sample_aspect_ratio
@@ -170,14 +185,16 @@ class Labels:
     notes: Notes
 
 
-def track_video(path: Path, count: int = 4, tell: Any = lambda _: None) -> Labels:
+def track_video(
+    path: Path, tracker: str = "own", count: int = 4, tell: Any = lambda _: None
+) -> Labels:
     """Follows the face through a video with `count` looks a picture; `tell` hears the seconds done.
 
     Raises:
         ValueError: no picture or no face in it.
         av.FFmpegError: it cannot be read at all.
     """
-    seen = _watch(path, count, tell)
+    seen = _watch(path, tracker, count, tell)
     if not seen.points:
         raise ValueError(f"no face (in {len(seen.times)} pictures)")
     filed = np.array(seen.times)
@@ -214,12 +231,12 @@ def _near(known: F64, faced: F64, grid: F64) -> Bools:
     return np.asarray((faced[right] - faced[right - 1] <= MAX_GAP_S) & (off <= MAX_GAP_S))
 
 
-def _picture(path: Path) -> dict[str, Any]:
+def _picture(path: Path, tracker: str) -> dict[str, Any]:
     with av.open(str(path)) as container:
         rgb = np.asarray(next(container.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
-    mesh = looks.mesh(video=False)
-    found = looks.find(mesh, looks.squared(rgb))
-    mesh.close()
+    look = looks.look(tracker, video=False)
+    found = look.see(looks.squared(rgb))
+    look.close()
     if found is None:
         raise ValueError("no face (in 1 picture)")
     landmarks = (found * np.float32(max(rgb.shape[:2])))[None]
@@ -227,8 +244,8 @@ def _picture(path: Path) -> dict[str, Any]:
     return {"landmarks": landmarks, "valid": np.ones(1, bool), "size": size}
 
 
-def _video(path: Path, count: int, tell: Any) -> dict[str, Any]:
-    labels = track_video(path, count, tell)
+def _video(path: Path, tracker: str, count: int, tell: Any) -> dict[str, Any]:
+    labels = track_video(path, tracker, count, tell)
     frames = len(labels.landmarks)
     beside = path.with_suffix(".wav")
     # A sound in a file of its own begins with the first picture.
@@ -247,15 +264,25 @@ def name_of(root: Path, path: Path) -> str:
     return "__".join(path.relative_to(root).parts)
 
 
-def stamp_of(path: Path, count: int) -> str:
+@cache
+def _own_mark() -> str:
+    """Changes with our own networks."""
+    files = [weights.path(name) for name in (weights.FACE_DETECTOR, weights.FACE_LANDMARKS)]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:8]
+
+
+def stamp_of(path: Path, tracker: str, count: int) -> str:
     """Changes when the file, or the way it is labelled, does."""
-    return f"{VERSION} {count} {path.stat().st_size}"
+    way = VERSION if tracker == "mediapipe" else f"{VERSION} {_own_mark()}"
+    return f"{way} {count} {path.stat().st_size}"
 
 
-def label(root: Path, out: Path, count: int, events: bool, path: Path) -> tuple[bool, str]:
+def label(
+    root: Path, out: Path, tracker: str, count: int, events: bool, path: Path
+) -> tuple[bool, str]:
     """Labels one file; returns whether it could be, and a line for the log."""
     cv2.setNumThreads(1)
-    name, stamp = name_of(root, path), stamp_of(path, count)
+    name, stamp = name_of(root, path), stamp_of(path, tracker, count)
     target, failed = out / f"{name}.npz", out / f"{name}.failed.json"
     if target.exists():
         with np.load(target) as data:
@@ -270,7 +297,7 @@ def label(root: Path, out: Path, count: int, events: bool, path: Path) -> tuple[
 
     try:
         still = path.suffix.lower() in PICTURE_SUFFIXES
-        arrays = _picture(path) if still else _video(path, count, tell)
+        arrays = _picture(path, tracker) if still else _video(path, tracker, count, tell)
     except (ValueError, av.FFmpegError) as error:
         reason = str(error)
         if isinstance(error, av.FFmpegError):
@@ -298,6 +325,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--workers", type=int, default=2, help="videos at a time")
+    parser.add_argument("--tracker", default="own", choices=looks.TRACKERS)
     parser.add_argument("--looks", type=int, default=4, help="trackers a picture, 1 to 4")
     parser.add_argument(
         "--only",
@@ -310,7 +338,7 @@ def main(argv: list[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     suffixes = VIDEO_SUFFIXES | PICTURE_SUFFIXES
     files = args.only or sorted(p for p in args.folder.rglob("*") if p.suffix.lower() in suffixes)
-    work = partial(label, args.folder, args.out, args.looks, args.events)
+    work = partial(label, args.folder, args.out, args.tracker, args.looks, args.events)
     with ProcessPoolExecutor(args.workers) as pool:
         jobs = {pool.submit(work, p): name_of(args.folder, p) for p in files}
         for job in as_completed(jobs):

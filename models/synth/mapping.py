@@ -94,7 +94,8 @@ def render(folder: Path, kit: Kit) -> None:
 
 def detect(folder: Path) -> None:
     """Writes NN-T.npy, (478, 3) px, the mean over jittered crops."""
-    from models.avatars.render.package import LandmarkError, landmarks
+    from models.avatars.render.lids import LandmarkError
+    from models.avatars.render.package import landmarks
 
     for path in sorted(folder.glob("*.png")):
         with Image.open(path) as opened:
@@ -299,7 +300,8 @@ def measure(folder: Path, most: int = 40) -> str:
     Percent of the distance between the irises' middles, over the first `most` people's portraits
     and first shots; z after the shift that fits best.
     """
-    from models.avatars.render.package import LandmarkError, landmarks
+    from models.avatars.render.lids import LandmarkError
+    from models.avatars.render.package import landmarks
 
     away: list[F64] = []
     deep: list[F64] = []

@@ -4,6 +4,8 @@ from pathlib import Path
 
 PAINTER, PORTRAIT = "painter.onnx", "painter_portrait.onnx"
 """The render network, and its part that reads the portrait."""
+FACE_LANDMARKS, FACE_DETECTOR = "faces.onnx", "faces_detector.onnx"
+"""The network of a face's landmarks, and the one that finds faces."""
 MATTE = "matte.onnx"
 """The network that tells a person from their background."""
 FOLDER = Path(__file__).parent

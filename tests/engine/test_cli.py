@@ -126,6 +126,7 @@ def test_present_of_a_broken_speech(capsys, tmp_path, avatar, broken, kind, word
         (["--out", "film.mp4", "--size", "64"], "size_px is 64, expected 128 to 1080"),
         (["--out", "film.mp4", "--liveliness", "9"], "liveliness is 9.0, expected 0.0 to 2.0"),
         (["--out", "film.mp4", "--seed", "-1"], "seed is -1, expected 0 to"),
+        (["--out", "film.mp4", "--expression", "cross"], "expression 'cross' is unknown"),
     ],
 )
 def test_present_with_wrong_settings(
@@ -184,7 +185,7 @@ def test_avatar_list_names_the_licence(capsys, avatar):
     assert avatar.info.licence in first
 
 
-def test_present_tells_frames_and_speed(capsys, monkeypatch):
+def test_present_tells_frames_and_speed(capsys, monkeypatch, avatar):
     seen = {}
 
     def fake(speech, out, avatar, config, progress):
@@ -194,11 +195,14 @@ def test_present_tells_frames_and_speed(capsys, monkeypatch):
         return PresentStats(frames=100, speech_s=3.98, wall_s=2.0, stages={})
 
     monkeypatch.setattr(present, "present_file", fake)
-    argv = ["present", "a.wav", "--out", "a.mp4", "--avatar", "ada", "--size", "256", "--seed", "7"]
+    argv = ["present", "a.wav", "--out", "a.mp4", "--size", "256", "--seed", "7"]
+    argv += ["--avatar", avatar.info.name, "--expression", "warm"]
     assert cli.main(argv) == 0
     line = "a.mp4: 100 frames, 3.98 s of speech in 2.0 s, 50.0 frames a second\n"
     assert capsys.readouterr().out == line
-    assert (seen["speech"], seen["out"], seen["avatar"]) == ("a.wav", "a.mp4", "ada")
+    assert (seen["speech"], seen["out"]) == ("a.wav", "a.mp4")
+    assert seen["avatar"].info == avatar.info
+    assert seen["config"].expression == "warm"
     assert (seen["config"].size_px, seen["config"].seed, seen["config"].live) == (256, 7, False)
 
 

@@ -191,3 +191,33 @@ def test_spring_reaches_its_target_without_overshoot() -> None:
     assert max(course) <= 1.0 + 1e-9
     assert course[-1] == pytest.approx(1.0, abs=1e-6)
     assert np.all(np.diff(course) >= -1e-12)
+
+
+def test_expressions_bend_mouth_and_brows_and_neutral_does_not() -> None:
+    warm, neutral, serious = (live(4, expression=e) for e in ("warm", "neutral", "serious"))
+    assert {m.smile for m in neutral} == {0.0}
+    assert warm[-1].smile > 0.1 > 0 > serious[-1].smile
+    for one, sign in ((warm, 1), (serious, -1)):
+        raised = np.array([a.brow - b.brow for a, b in zip(one, neutral, strict=True)])
+        assert (sign * raised > 0).all()
+    # The head moves on as it would: only the face differs.
+    assert np.array_equal(degrees(warm), degrees(neutral))
+
+
+def test_an_expression_yields_to_lips_that_must_close() -> None:
+    stage = MotionStage(EngineConfig(expression="warm"))
+
+    def smile(opening: float, voice: float) -> float:
+        code = CODE.copy()
+        code[0] = opening
+        frames = [AudioFrame(i, code, voice, voice) for i in range(FPS)]
+        return [stage.push(frame)[0].smile for frame in frames][-1]
+
+    free, closing, resting = smile(1.0, 1.0), smile(0.0, 1.0), smile(0.0, 0.0)
+    assert closing < 0.5 * free
+    assert resting == pytest.approx(free, rel=0.05)
+
+
+def test_unknown_expressions_are_refused() -> None:
+    with pytest.raises(ConfigError, match="expression 'cross' is unknown, expected one of"):
+        EngineConfig(expression="cross")

@@ -92,3 +92,17 @@ def test_face_half_off_the_picture_still_draws(rig: Rig) -> None:
 def test_lip_code_of_another_length_is_refused(rig: Rig) -> None:
     with pytest.raises(ValueError, match=r"lip code is \(3,\), expected"):
         guide(rig, Motion(0, np.zeros(3, np.float32)))
+
+
+def test_a_smile_lifts_the_corners_and_keeps_the_lips_together(rig: Rig) -> None:
+    guided = guide(rig, Motion(0, SHUT, smile=0.5))
+    way = (guided.landmarks - rig.landmarks[:, :2]) / rig.face_px
+    left, right = way[list(topo.OUTER_MOUTH_CORNERS)]
+    assert left[0] < -0.01 and left[1] < -0.01
+    assert right[0] > 0.01 and right[1] < -0.01
+    gap = guided.landmarks[topo.LOWER_INNER_LIP] - guided.landmarks[topo.UPPER_INNER_LIP]
+    assert np.abs(gap).max() < 0.05
+    assert guided.patches == [], "no inside shows"
+    assert np.abs(way[[topo.FOREHEAD, *topo.IRISES[0]]]).max() < 0.003
+    fallen = guide(rig, Motion(0, SHUT, smile=-0.2)).landmarks - rig.landmarks[:, :2]
+    assert (fallen[list(topo.OUTER_MOUTH_CORNERS), 1] > 0).all()

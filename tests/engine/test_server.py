@@ -70,6 +70,7 @@ async def test_avatars_are_listed_with_their_pictures():
             "name": "grey",
             "title": "Grey",
             "picture": "/api/avatars/grey/picture",
+            "own": False,
         }
         async with http.get(shown["picture"]) as response:
             assert response.content_type == "image/jpeg"
@@ -82,6 +83,21 @@ async def test_an_unknown_avatar_is_named():
             assert "avatar 'none' is unknown, expected one of grey" in await refusal(response, 404)
         async with http.post("/api/call?avatar=none", data="v=0", headers=SDP) as response:
             assert "avatar 'none' is unknown" in await refusal(response, 404)
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        ("liveliness=2.1", "liveliness is 2.1, expected 0.0 to 2.0"),
+        ("liveliness=nan", "liveliness is nan, expected 0.0 to 2.0"),
+        ("liveliness=much", "liveliness is 'much', expected 0.0 to 2.0"),
+        ("expression=cross", "expression 'cross' is unknown, expected one of"),
+    ],
+)
+async def test_a_look_out_of_range_is_named(look, words):
+    at = f"/api/call?{look}"
+    async with server() as http, http.post(at, data="v=0", headers=SDP) as response:
+        assert words in await refusal(response, 400)
 
 
 async def test_an_unknown_call_is_named():

@@ -4,11 +4,22 @@ import json
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from engine.avatar import BUILT_IN, Avatar, find, names
+from engine.composite import CompositeStage
+from engine.frames import Motion
+from engine.mouth import MouthPainter
+from engine.render import RenderStage
+from engine.rig import build
+from models import facemodel
+from models import topology as topo
 
-MAX_FILE_BYTES = 2_500_000
+Colour = npt.NDArray[np.float64]
+
+FACE = facemodel.load()
+MAX_FILE_BYTES = 1_300_000
 INNER_LIP_PAIRS = ((81, 178), (13, 14), (311, 402))
 EYES = ((33, 133, 159, 145), (263, 362, 386, 374))
 """Outer corner, inner corner, upper lid, lower lid."""
@@ -23,8 +34,17 @@ def avatar(request: pytest.FixtureRequest) -> Avatar:
     return find(request.param)
 
 
-def test_there_are_built_in_avatars() -> None:
-    assert "maya" in names()
+def test_four_avatars_are_built_in() -> None:
+    assert names() == ["kofi", "maya", "pippa", "tomas"]
+
+
+def test_no_two_avatars_look_alike() -> None:
+    small = [
+        cv2.resize(find(name).portrait, (32, 32), interpolation=cv2.INTER_AREA) for name in names()
+    ]
+    for k, one in enumerate(small):
+        for other in small[:k]:
+            assert np.abs(one.astype(int) - other).mean() > 15
 
 
 def test_portrait_is_large_and_its_file_small(avatar: Avatar) -> None:
@@ -66,6 +86,35 @@ def test_eyes_are_open(avatar: Avatar) -> None:
         width = np.linalg.norm(avatar.landmarks[outer, :2] - avatar.landmarks[inner, :2])
         opening = np.linalg.norm(avatar.landmarks[upper, :2] - avatar.landmarks[lower, :2])
         assert opening > 0.22 * width
+
+
+def test_skin_begins_below_the_lower_lids(avatar: Avatar) -> None:
+    for upper, lower in zip(topo.UPPER_LIDS, topo.LOWER_LIDS, strict=True):
+        for above, below in zip(upper[3:6], lower[3:6], strict=True):
+            x, y = avatar.landmarks[below, :2]
+            opening = y - avatar.landmarks[above, 1]
+
+            def seen(share: float, x: float = x, y: float = y, size: float = opening) -> Colour:
+                row, column = int(y + share * size), int(x)
+                return avatar.portrait[row - 1 : row + 2, column - 2 : column + 3].mean((0, 1))
+
+            rim, skin, eye = seen(0.15), seen(0.5), seen(-0.35)
+            assert np.linalg.norm(rim - skin) < np.linalg.norm(rim - eye)
+
+
+def test_shut_lids_leave_no_slit(avatar: Avatar) -> None:
+    rig = build(avatar, 1024, FACE)
+    render, composite = RenderStage(rig, MouthPainter(rig)), CompositeStage(rig)
+    rest = np.zeros(FACE.size, np.float32)
+    (opened,) = render.push(Motion(0, rest))
+    (shut,) = render.push(Motion(1, rest, blink=(1.0, 1.0)))
+    changed = np.abs(composite.picture(shut).astype(int) - composite.picture(opened)).sum(axis=2)
+    for upper, lower in zip(topo.UPPER_LIDS, topo.LOWER_LIDS, strict=True):
+        ring = avatar.landmarks[np.concatenate([upper, lower[::-1]]), :2]
+        eye = np.zeros(changed.shape, np.uint8)
+        cv2.fillPoly(eye, [np.round(ring).astype(np.int32)], 1)
+        eye = cv2.erode(eye, np.ones((5, 5), np.uint8))
+        assert (changed[eye > 0] > 24).mean() > 0.94
 
 
 def test_matte_holds_the_face_and_not_the_upper_corners(avatar: Avatar) -> None:

@@ -176,14 +176,15 @@ def test_a_broken_video_is_named_and_not_tried_again(tmp_path):
     out.mkdir()
     broken = root / "ada" / "broken.mp4"
     broken.write_bytes(b"not a film at all" * 99)
-    ok, reason = track.label(root, out, 2, False, broken)
+    ok, reason = track.label(root, out, "own", 2, False, broken)
     assert not ok and reason.startswith("cannot be read")
     (video,) = footage.scan(root)
     assert (video.name, video.seconds) == ("ada__broken.mp4", 0.0)
-    assert prepare.pending([video], out, 2) == []
-    assert prepare.pending([video], out, 3) == [video]
+    assert prepare.pending([video], out, "own", 2) == []
+    assert prepare.pending([video], out, "own", 3) == [video]
+    assert prepare.pending([video], out, "mediapipe", 2) == [video]
     broken.write_bytes(b"another")
-    assert prepare.pending([video], out, 2) == [video]
+    assert prepare.pending([video], out, "own", 2) == [video]
 
 
 def test_a_video_that_failed_stands_in_the_table(labels):
@@ -250,7 +251,6 @@ def test_speakers_json_tells_speakers_and_offsets(tmp_path):
 
 @pytest.mark.shared
 def test_a_film_is_tracked_from_end_to_end(shared_data, tmp_path):
-    pytest.importorskip("mediapipe")
     source = shared_data / "train/grid/s2_pwij3p.mpg"
     (tmp_path / "ada").mkdir()
     (tmp_path / "ada/one.mpg").write_bytes(source.read_bytes())

@@ -35,10 +35,19 @@ def main() -> None:
             person = PEOPLE[name]
             scene.build(person, wanted.assets, targets)
             raw = wanted.out / f"{name}.rgba.png"
-            scene.render(raw, wanted.size, wanted.samples, wanted.threads, person.seed)
+            scene.render(
+                raw,
+                wanted.size,
+                wanted.samples,
+                wanted.threads,
+                person.seed,
+                person.view,
+                person.exposure,
+            )
             picture, matte = backdrop.compose(raw, person)
             Image.fromarray(picture).save(wanted.out / f"{name}.png", optimize=True)
             Image.fromarray(matte).save(wanted.out / f"{name}.matte.png", optimize=True)
+            scene.render_eyes(wanted.out / f"{name}.eyes.png", wanted.size)
 
 
 if __name__ == "__main__":

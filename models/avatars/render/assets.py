@@ -112,6 +112,16 @@ def shape(base: Mesh, targets: Path, weights: dict[str, float]) -> Floats:
     return points
 
 
+def swell(points: Floats, centre: Floats, gain: float, radius: float) -> Floats:
+    """(V, 3) points, those within about `radius` of `centre` moved away from it by a share `gain`.
+
+    Proxies are fitted afterwards, so eyeballs, brows and lashes grow with what they hang on.
+    """
+    away = points - centre
+    near = np.exp(-((away**2).sum(axis=1, keepdims=True) / radius**2))
+    return np.asarray(points + gain * near * away)
+
+
 @dataclass
 class Proxy:
     """How a proxy's vertices hang on the base mesh (the .mhclo form).

@@ -37,6 +37,10 @@ class Graph:
             "ShaderNodeMath", {0: a, 1: b}, operation=operation, use_clamp=clamp
         ).outputs[0]
 
+    def vector(self, operation: str, a: Value, b: Value = (0.0, 0.0, 0.0)) -> Any:
+        """A vector operation's node: its outputs are a vector and a number."""
+        return self.node("ShaderNodeVectorMath", {0: a, 1: b}, operation=operation)
+
     def mix(self, kind: str, factor: Value, a: Value, b: Value) -> Any:
         """Blends colours `a` and `b` (RGBA tuples or sockets)."""
         made = self.node("ShaderNodeMix", data_type="RGBA", blend_type=kind)
@@ -46,6 +50,12 @@ class Graph:
             else:
                 made.inputs[index].default_value = value
         return made.outputs[2]
+
+    def noise(self, place: Value, scale: float, detail: float) -> Any:
+        """Smooth noise in [0, 1] at a place; `detail` octaves of it."""
+        return self.node(
+            "ShaderNodeTexNoise", {"Vector": place, "Scale": scale, "Detail": detail}
+        ).outputs[0]
 
     def ramp(self, value: Value, low: float, high: float) -> Any:
         """`value` mapped smoothly from [low, high] to [0, 1]."""

@@ -248,13 +248,13 @@ def add(name: str, strands: Floats, radius_m: float, material: Any) -> Any:
     return made
 
 
-def material(colour: Colour, roughness: float = 0.32) -> Any:
-    """Hair that reflects `colour` (linear RGB), each strand a little its own."""
+def material(colour: Colour, vary: float, roughness: float = 0.32) -> Any:
+    """Hair that reflects `colour` (linear RGB), each strand brighter or darker by `vary` / 2."""
     made = bpy.data.materials.new("strands")
     made.use_nodes = True
     g = Graph(made.node_tree)
     chance = g.node("ShaderNodeHairInfo").outputs["Random"]
-    value = g.math("ADD", 0.75, g.math("MULTIPLY", chance, 0.5))
+    value = g.math("ADD", 1.0 - vary / 2, g.math("MULTIPLY", chance, vary))
     shade = g.node("ShaderNodeHueSaturation", {"Color": (*colour, 1.0), "Value": value}).outputs[0]
     shader = g.node(
         "ShaderNodeBsdfHairPrincipled",

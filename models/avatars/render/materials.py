@@ -4,12 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter, median_filter
 
+from .assets import Floats
 from .graph import Graph
-from .people import Colour, Person
+from .people import Colour, Iris, Person
 
 SKIN_CROP = (1290, 350, 2048, 1750, 2048)
 """Where skin pictures lie in the base mesh's texture: left, top, right, bottom, whole, px."""
+
+BLUSHES = ((-0.037, -0.040, 0.028, 1.0), (0.037, -0.040, 0.028, 1.0), (0.0, -0.040, 0.016, 0.25))
+"""Where skin blushes: x, z and radius in metres from between the eyes, and how much."""
+
+CATCH_LIGHTS = ((-0.38, 0.42, 0.24, 0.9), (0.36, -0.38, 0.12, 0.35))
+"""A cartoon eye's highlights: x, z and radius as shares of the iris's, and brightness."""
 
 
 def rgba(colour: Colour) -> tuple[float, float, float, float]:
@@ -23,19 +33,46 @@ def _material(name: str) -> tuple[Any, Graph]:
     return made, Graph(made.node_tree)
 
 
-def _texture(graph: Graph, path: Path, vector: Any = None, data: bool = False) -> Any:
-    image = bpy.data.images.load(str(path), check_existing=True)
-    if data:
-        image.colorspace_settings.name = "Non-Color"
+def _texture(graph: Graph, path: Path, vector: Any = None, image: Any = None) -> Any:
+    image = image or bpy.data.images.load(str(path), check_existing=True)
     inputs: dict[str | int, Any] = {} if vector is None else {"Vector": vector}
     return graph.node(
         "ShaderNodeTexImage", inputs, image=image, extension="EXTEND", interpolation="Cubic"
     )
 
 
-def skin(person: Person, assets: Path) -> Any:
-    """Skin: subsurface scattering, lips smoother than cheeks, bumps from the picture's grain."""
-    made, g = _material("skin")
+def _painted(path: Path, patch_px: int) -> Any:
+    """A skin picture without pores and blemishes, as if painted; edges of the lips stay."""
+    with Image.open(path) as opened:
+        cells = np.asarray(opened.convert("RGB"), np.float32) / 255
+    cells = median_filter(cells, (patch_px, patch_px, 1))
+    cells = gaussian_filter(cells, (patch_px / 4, patch_px / 4, 0))
+    high, wide, _ = cells.shape
+    image = bpy.data.images.new(path.stem, wide, high)
+    rows = np.concatenate([cells[::-1], np.ones((high, wide, 1), np.float32)], axis=2)
+    image.pixels.foreach_set(np.ascontiguousarray(rows, np.float32).ravel())
+    image.pack()
+    return image
+
+
+def _blush(g: Graph, strength: float) -> Any:
+    """How red the skin is made where cheeks and the nose's tip are, by the place in the scene."""
+    place = g.node("ShaderNodeTexCoord").outputs["Object"]
+    spots: Any = 0.0
+    for x, z, radius, share in BLUSHES:
+        across = g.node(
+            "ShaderNodeVectorMath", {0: place, 1: (1.0, 0.0, 1.0)}, operation="MULTIPLY"
+        )
+        far = g.node(
+            "ShaderNodeVectorMath", {0: across.outputs[0], 1: (x, 0.0, z)}, operation="DISTANCE"
+        ).outputs[1]
+        near = g.math("SUBTRACT", 1.0, g.ramp(far, 0.0, radius))
+        spots = g.math("ADD", spots, g.math("MULTIPLY", near, share * strength))
+    return spots
+
+
+def _skin_picture(g: Graph, person: Person, assets: Path) -> Any:
+    """The colour of a person's skin picture where the base mesh is."""
     left, top, right, bottom, full = SKIN_CROP
     uv = g.node("ShaderNodeTexCoord").outputs["UV"]
     mapped = g.node(
@@ -50,7 +87,15 @@ def skin(person: Person, assets: Path) -> Any:
             "Scale": (full / (right - left), full / (bottom - top), 1.0),
         },
     ).outputs[0]
-    picture = _texture(g, assets / "skins_head" / f"{person.skin}.jpg", mapped).outputs["Color"]
+    path = assets / "skins_head" / f"{person.skin}.jpg"
+    painted = _painted(path, person.skin_smooth_px) if person.skin_smooth_px else None
+    return _texture(g, path, mapped, painted).outputs["Color"]
+
+
+def skin(person: Person, assets: Path) -> Any:
+    """Skin: subsurface scattering, lips smoother than cheeks, bumps from the picture's grain."""
+    made, g = _material("skin")
+    picture = _skin_picture(g, person, assets)
     split = g.node("ShaderNodeSeparateColor", {0: picture}).outputs
     red = g.math("DIVIDE", g.math("SUBTRACT", split[0], split[1]), split[0])
     lips = g.ramp(red, 0.42, 0.62)
@@ -58,19 +103,20 @@ def skin(person: Person, assets: Path) -> Any:
         "ShaderNodeHueSaturation", {"Color": picture, "Saturation": person.skin_saturation}
     ).outputs[0]
     colour = g.mix("MULTIPLY", 1.0, colour, rgba(person.skin_gain))
+    if person.lip_gain != (1.0, 1.0, 1.0):
+        colour = g.mix("MULTIPLY", lips, colour, rgba(person.lip_gain))
+    if person.blush:
+        colour = g.mix("MULTIPLY", _blush(g, person.blush), colour, (1.0, 0.52, 0.45, 1.0))
+    relief = 0.0 if person.skin_smooth_px else 1.0
     grain = g.node("ShaderNodeRGBToBW", {0: picture}).outputs[0]
     place = g.node("ShaderNodeTexCoord").outputs["Object"]
-    pores = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 900.0, "Detail": 3.0}).outputs[
-        0
-    ]
-    patches = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 60.0, "Detail": 4.0}).outputs[
-        0
-    ]
+    pores = g.noise(place, 900.0, 3.0)
+    patches = g.noise(place, 60.0, 4.0)
     height = g.math("ADD", g.math("MULTIPLY", grain, 2.0), g.math("MULTIPLY", pores, 0.25))
     bump = g.node(
-        "ShaderNodeBump", {"Strength": 0.35, "Distance": 0.0006, "Height": height}
+        "ShaderNodeBump", {"Strength": 0.35 * relief, "Distance": 0.0006, "Height": height}
     ).outputs[0]
-    uneven = g.math("MULTIPLY", g.math("SUBTRACT", patches, 0.5), 0.25)
+    uneven = g.math("MULTIPLY", g.math("SUBTRACT", patches, 0.5), 0.25 * relief)
     rough = g.math("ADD", person.skin_roughness, uneven)
     rough = g.math("SUBTRACT", rough, g.math("MULTIPLY", lips, 0.10))
     shader = g.node(
@@ -115,6 +161,53 @@ def eyeball(person: Person, assets: Path) -> Any:
     return made
 
 
+def painted_eyeball(iris: Iris, centre: Floats, radius_m: float) -> Any:
+    """A cartoon's eye that looks along -y: a round iris with a dark rim, brighter below."""
+    made, g = _material("painted-eye")
+    place = g.node("ShaderNodeTexCoord").outputs["Object"]
+    from_middle = g.vector("SUBTRACT", place, tuple(centre)).outputs[0]
+    flat = g.vector("MULTIPLY", from_middle, (1.0, 0.0, 1.0)).outputs[0]
+    far = g.vector("LENGTH", flat).outputs[1]
+    share = g.math("DIVIDE", far, radius_m)
+    height = g.node("ShaderNodeSeparateXYZ", {0: from_middle}).outputs[2]
+    low = g.ramp(g.math("DIVIDE", height, -radius_m), -0.45 * iris.radius, 0.9 * iris.radius)
+    colour = g.mix("MIX", low, rgba(iris.upper), rgba(iris.lower))
+    rim = g.ramp(share, 0.72 * iris.radius, iris.radius)
+    colour = g.mix("MULTIPLY", rim, colour, (0.12, 0.12, 0.12, 1.0))
+    black = g.math("SUBTRACT", 1.0, g.ramp(share, iris.pupil - 0.03, iris.pupil + 0.03))
+    colour = g.mix("MIX", black, colour, (0.002, 0.002, 0.002, 1.0))
+    outside = g.ramp(share, iris.radius - 0.025, iris.radius + 0.025)
+    colour = g.mix("MIX", outside, colour, rgba(iris.white))
+    shine: Any = 0.0
+    for x, z, size, strength in CATCH_LIGHTS:
+        spot = (x * iris.radius * radius_m, 0.0, z * iris.radius * radius_m)
+        near = g.vector("DISTANCE", flat, spot).outputs[1]
+        edge = size * iris.radius
+        dark = g.ramp(g.math("DIVIDE", near, radius_m), 0.8 * edge, 1.2 * edge)
+        lit = g.math("MULTIPLY", g.math("SUBTRACT", 1.0, dark), strength)
+        shine = g.math("MAXIMUM", shine, lit)
+    shader = g.node(
+        "ShaderNodeBsdfPrincipled",
+        {
+            "Base Color": colour,
+            "Roughness": 0.5,
+            "Specular IOR Level": 0.2,
+            "Emission Color": (1.0, 1.0, 1.0, 1.0),
+            "Emission Strength": shine,
+        },
+    )
+    g.surface(shader.outputs[0])
+    return made
+
+
+def flat(value: float) -> Any:
+    """The same grey everywhere, whatever the light."""
+    made, g = _material("flat")
+    colour = (value, value, value, 1.0)
+    g.surface(g.node("ShaderNodeEmission", {"Color": colour, "Strength": 1.0}).outputs[0])
+    return made
+
+
 def cornea() -> Any:
     """A clear shell that only reflects: catch lights without refraction's noise."""
     made, g = _material("cornea")
@@ -131,11 +224,21 @@ def cornea() -> Any:
     return made
 
 
-def card(name: str, texture: Path, tint: Colour, roughness: float = 0.5, cover: float = 1.0) -> Any:
-    """Hairs painted on a card: the picture's alpha times `cover` hides what is behind."""
+def card(
+    name: str,
+    texture: Path,
+    tint: Colour,
+    roughness: float = 0.5,
+    cover: float = 1.0,
+    plain: bool = False,
+) -> Any:
+    """Hairs painted on a card: the picture's alpha times `cover` hides what is behind.
+
+    The picture's colour times `tint`, or the tint alone if `plain`.
+    """
     made, g = _material(name)
     picture = _texture(g, texture)
-    colour = g.mix("MULTIPLY", 1.0, picture.outputs["Color"], rgba(tint))
+    colour = g.mix("MULTIPLY", 0.0 if plain else 1.0, rgba(tint), picture.outputs["Color"])
     hair = g.node(
         "ShaderNodeBsdfPrincipled",
         {"Base Color": colour, "Roughness": roughness, "Specular IOR Level": 0.3},
@@ -156,10 +259,8 @@ def cloth(colour: Colour) -> Any:
     """Knitted cotton: rough, a little sheen, a fine weave."""
     made, g = _material("cloth")
     place = g.node("ShaderNodeTexCoord").outputs["Object"]
-    weave = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 700.0, "Detail": 2.0}).outputs[
-        0
-    ]
-    folds = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 14.0, "Detail": 2.0}).outputs[0]
+    weave = g.noise(place, 700.0, 2.0)
+    folds = g.noise(place, 14.0, 2.0)
     height = g.math("ADD", g.math("MULTIPLY", weave, 0.3), g.math("MULTIPLY", folds, 5.0))
     bump = g.node(
         "ShaderNodeBump", {"Strength": 0.5, "Distance": 0.0015, "Height": height}
@@ -195,9 +296,7 @@ def glossy(
     ).outputs[0]
     colour = g.mix("MULTIPLY", 1.0, colour, rgba(tint))
     place = g.node("ShaderNodeTexCoord").outputs["Object"]
-    noise = g.node("ShaderNodeTexNoise", {"Vector": place, "Scale": 500.0, "Detail": 3.0}).outputs[
-        0
-    ]
+    noise = g.noise(place, 500.0, 3.0)
     bump = g.node(
         "ShaderNodeBump", {"Strength": 0.25, "Distance": 0.0004, "Height": noise}
     ).outputs[0]

@@ -18,20 +18,16 @@ from PIL import Image, ImageFilter
 
 from models.topology import LOWER_INNER_LIP, UPPER_INNER_LIP
 
+from .lids import LandmarkError, open_lids
 from .people import PEOPLE, Person
 
 Bytes = npt.NDArray[np.uint8]
 Landmarks = npt.NDArray[np.float32]
 
 INNER_LIPS = tuple(zip(UPPER_INNER_LIP.tolist(), LOWER_INNER_LIP.tolist(), strict=True))
-UPPER_LIDS = ((246, 161, 160, 159, 158, 157, 173), (466, 388, 387, 386, 385, 384, 398))
 REACH_PX = 4.0
-"""How far the lines of lips and upper lids may lie from where MediaPipe puts them."""
-CREATED = "2026-11-20"
-
-
-class LandmarkError(Exception):
-    """No face was found where one must be."""
+"""How far the lips' line may lie from where MediaPipe puts it."""
+CREATED = "2026-11-27"
 
 
 def _crops(size: int, count: int, seed: int) -> list[tuple[float, float, float]]:
@@ -99,19 +95,15 @@ def shut_mouth(points: Landmarks) -> Landmarks:
     return shut
 
 
-def snap(
-    points: Landmarks, picture: Bytes, curve: tuple[int, ...], reach_px: float, edge: bool
-) -> Landmarks:
-    """Moves a curve of landmarks up or down by at most `reach_px` onto what it should follow.
+def snap(points: Landmarks, picture: Bytes, curve: tuple[int, ...]) -> Landmarks:
+    """Moves a curve of landmarks up or down by at most `REACH_PX` onto the shut lips' line.
 
-    With `edge`, that is where dark turns to bright going down: the lower lip begins. Without, it
-    is the darkest line: lashes make an upper lid's rim, which MediaPipe draws 2 to 3 px too low.
+    That is where dark turns to bright going down: the lower lip begins.
     """
     blurred = Image.fromarray(picture).convert("L").filter(ImageFilter.GaussianBlur(1.0))
     grey = np.asarray(blurred, np.float64)
-    if edge:
-        grey = np.roll(grey, 2, axis=0) - np.roll(grey, -2, axis=0)
-    steps = np.arange(-reach_px, reach_px + 0.25, 0.25)
+    grey = np.roll(grey, 2, axis=0) - np.roll(grey, -2, axis=0)
+    steps = np.arange(-REACH_PX, REACH_PX + 0.25, 0.25)
     moves = []
     for index in curve:
         x, y = points[index, :2]
@@ -119,7 +111,7 @@ def snap(
         low = np.floor(rows).astype(int)
         column = grey[:, round(float(x)) - 1 : round(float(x)) + 2].mean(axis=1)
         shade = column[low] * (1 - (rows - low)) + column[low + 1] * (rows - low)
-        cost = shade / max(float(np.ptp(shade)), 8.0) + 0.15 * np.abs(steps) / reach_px
+        cost = shade / max(float(np.ptp(shade)), 8.0) + 0.15 * np.abs(steps) / REACH_PX
         moves.append(float(steps[cost.argmin()]))
     path = np.asarray(moves)
     for _ in range(2):
@@ -157,7 +149,7 @@ def write(path: Path, person: Person, picture: Bytes, matte: Bytes, points: Land
     }
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, content in parts.items():
-            packed.writestr(zipfile.ZipInfo(name, (2026, 11, 20, 0, 0, 0)), content)
+            packed.writestr(zipfile.ZipInfo(name, (2026, 11, 27, 0, 0, 0)), content)
 
 
 def main() -> None:
@@ -173,11 +165,12 @@ def main() -> None:
         with Image.open(wanted.rendered / f"{name}.matte.png") as opened:
             matte = np.asarray(opened.convert("L"))
         points = shut_mouth(landmarks(picture))
-        points = snap(points, picture, tuple(u for u, _ in INNER_LIPS[1:-1]), REACH_PX, edge=True)
+        with Image.open(wanted.rendered / f"{name}.eyes.png") as opened:
+            eyes = np.asarray(opened.convert("L"))
+        points = snap(points, picture, tuple(u for u, _ in INNER_LIPS[1:-1]))
         for upper, lower in INNER_LIPS:
             points[lower, :2] = points[upper, :2]
-        for lid in UPPER_LIDS:
-            points = snap(points, picture, lid, REACH_PX, edge=False)
+        points = open_lids(points, eyes)
         write(wanted.out / f"{name}.avatar", PEOPLE[name], picture, matte, points)
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 import bmesh  # only there once bpy is
 import mathutils
 
-from . import assets, hair, materials
+from . import assets, hair, locks, materials
 from .assets import Floats, Mesh
-from .people import Person
+from .people import Person, Sculpt, Style
 
 METRES = 0.1
 """MakeHuman's decimetre."""
@@ -122,8 +122,17 @@ def add_eyes(person: Person, folder: Path, points: Floats, origin: Floats) -> No
         about_y = np.asarray([[c, 0, s], [0, 1, 0], [-s, 0, c]])
         mesh.points[rows] = (mesh.points[rows] - centre) @ about_y.T + centre
     ball = mesh.only([not x for x in shell])
-    add_mesh("eyes", ball, origin, materials.eyeball(person, folder), 1)
-    if any(shell):
+    if person.painted_iris is None:
+        add_mesh("eyes", ball, origin, materials.eyeball(person, folder), 1)
+    else:
+        for side in (1.0, -1.0):
+            one = ball.only([ball.points[face[0], 0] * side > 0 for face in ball.faces])
+            place = to_scene(one.points[sorted({v for f in one.faces for v in f})], origin)
+            centre = (place.min(axis=0) + place.max(axis=0)) / 2
+            radius = float(np.ptp(place[:, 2])) / 2
+            shade = materials.painted_eyeball(person.painted_iris, centre, radius)
+            add_mesh("eyes", one, origin, shade, 1)
+    if any(shell) and person.painted_iris is None:
         add_mesh("corneas", mesh.only(shell), origin, materials.cornea(), 1)
 
 
@@ -150,7 +159,7 @@ def add_shirt(person: Person, body: Mesh, origin: Floats, at: dict[str, Floats])
     for vertex in work.verts:
         vertex.co += vertex.normal * 0.005
     rim = [e for e in work.edges if e.is_boundary and e.verts[0].co.z > root[2] - 0.06]
-    band = _collar(rim)
+    band = _collar(rim, person.collar_even)
     work.to_mesh(shirt.data)
     work.free()
     shirt.data.shade_smooth()
@@ -175,9 +184,11 @@ def add_hair(person: Person, folder: Path, points: Floats, origin: Floats) -> No
     mesh.points = fluff(mesh.points, origin, person.fluff)
     path = folder / "hair" / person.hair / f"{person.hair}_diffuse_512.png"
     strands = hair.grow(mesh, to_scene(mesh.points, origin), path, person.style, person.seed)
-    hair.add("hair", strands, person.style.radius_m, hair.material(person.hair_colour))
+    shade = hair.material(person.hair_colour, person.hair_vary)
+    hair.add("hair", strands, person.style.radius_m, shade)
     red, green, blue = (person.undercoat_gain * c for c in person.hair_colour)
-    coat = materials.card("undercoat", path, (red, green, blue), 0.9)
+    plain = person.undercoat_plain
+    coat = materials.card("undercoat", path, (red, green, blue), 0.9, plain=plain)
     under = add_mesh("undercoat", mesh, origin, coat, 1)
     bake_modifiers(under)
     for vertex in under.data.vertices:
@@ -185,6 +196,20 @@ def add_hair(person: Person, folder: Path, points: Floats, origin: Floats) -> No
         inward = np.asarray(HEAD_MIDDLE) - np.asarray(vertex.co)
         inward[2] *= inward[2] < 0
         vertex.co += mathutils.Vector(inward / np.linalg.norm(inward) * person.undercoat_m)
+
+
+def add_locks(person: Person, skin: Mesh, sculpt: Sculpt, origin: Floats) -> None:
+    """A cartoon's locks, over a cap of the same colour that hides the scalp."""
+    shade = locks.material(person.hair_colour)
+    place = to_scene(skin.points, origin)
+    middles = [place[list(face)].mean(axis=0) for face in skin.faces]
+    scalp = skin.only([m[2] > 0.066 or (m[1] > 0.08 and m[2] > -0.03) for m in middles])
+    cap = add_mesh("cap", scalp, origin, shade, 1)
+    for vertex in cap.data.vertices:
+        vertex.co += vertex.normal * 0.003
+    used = place[sorted({v for face in skin.faces for v in face})]
+    skull = locks.Skull(used[used[:, 2] > -0.1], np.asarray(HEAD_MIDDLE))
+    locks.add(locks.plan(skull, sculpt, person.seed), shade)
 
 
 def add_cropped_hair(person: Person, folder: Path, skin: Mesh, origin: Floats) -> None:
@@ -202,7 +227,36 @@ def add_cropped_hair(person: Person, folder: Path, skin: Mesh, origin: Floats) -
     for face, corner in zip(skin.faces, skin.corners, strict=True):
         bald[list(corner)] = scalp[list(face)]
     strands = hair.crop(skin, place, shade * bald, person.style, person.seed)
-    hair.add("hair", strands, person.style.radius_m, hair.material(person.hair_colour))
+    shade = hair.material(person.hair_colour, person.hair_vary)
+    hair.add("hair", strands, person.style.radius_m, shade)
+
+
+def add_beard(person: Person, skin: Mesh, beard: Style, jaw: Floats, origin: Floats) -> None:
+    """A short beard on jaw, chin and upper lip, thinning out to the cheeks; the lips stay free."""
+    place = to_scene(skin.points, origin)
+    # Shut lips lie at this share of the way from the eyes down to the chin.
+    lips_z = 0.69 * to_scene(jaw[None], origin)[0, 2]
+    low = (place[:, 2] < lips_z + 0.06) & (place[:, 1] < 0.09)
+    bears = np.zeros(len(skin.uv))
+    for face, corner in zip(skin.faces, skin.corners, strict=True):
+        bears[list(corner)] = low[list(face)]
+    strands = hair.crop(skin, place, bears, beard, person.seed + 1)
+    chance = np.random.default_rng(person.seed).random(len(strands))
+    strands = strands[chance < _beard_share(strands[:, 0], lips_z)]
+    shader = hair.material(person.hair_colour, person.hair_vary)
+    hair.add("beard", strands, beard.radius_m, shader)
+
+
+def _beard_share(roots: Floats, lips_z: float) -> Floats:
+    """How densely a beard grows at (N, 3) scene points, 0 to 1."""
+    x, z = np.abs(roots[:, 0]), roots[:, 2] - lips_z
+    cheek = 0.005 + 0.95 * np.clip(x - 0.030, 0, None)
+    share = np.clip((cheek - z) / 0.012, 0, 1)
+    moustache = np.clip((0.014 - z) / 0.004, 0, 1) * np.clip((0.030 - x) / 0.008, 0, 1) * (z > 0)
+    share = np.maximum(share, 0.8 * moustache)
+    lips = np.hypot(x / 0.031, (z + 0.001) / 0.0085)
+    share *= np.clip((lips - 1) / 0.3, 0, 1)
+    return np.asarray(share * np.clip((z + 0.045) / 0.012, 0, 1) * (roots[:, 1] < 0.075))
 
 
 def fluff(points: Floats, origin: Floats, amount: float) -> Floats:
@@ -222,7 +276,7 @@ def bake_modifiers(made: Any) -> None:
     made.modifiers.clear()
 
 
-def _collar(rim: list[Any]) -> Floats:
+def _collar(rim: list[Any], even: int) -> Floats:
     """(N, 3) points round the longest loop of edges in `rim`, evened out."""
     nearest: dict[Any, list[Any]] = {}
     for edge in rim:
@@ -241,7 +295,7 @@ def _collar(rim: list[Any]) -> Floats:
             left.discard(onward[0])
         loops.append(walk)
     loop = np.asarray([v.co[:] for v in max(loops, key=len)])
-    for _ in range(10):
+    for _ in range(even):
         loop = (np.roll(loop, 1, axis=0) + 2 * loop + np.roll(loop, -1, axis=0)) / 4
     return np.asarray(loop, np.float64)
 
@@ -251,6 +305,8 @@ def build(person: Person, folder: Path, targets: Path) -> None:
     clear()
     base = assets.read_obj(folder / "base.obj")
     points = assets.shape(base, targets, person.shape)
+    for joint, (gain, radius) in person.swell.items():
+        points = assets.swell(points, assets.joints(points, base)[joint], gain, radius)
     at = assets.joints(points, base)
     origin = (at["l-eye"] + at["r-eye"]) / 2
     origin[2] += 0.12
@@ -266,22 +322,38 @@ def build(person: Person, folder: Path, targets: Path) -> None:
     add_eyes(person, folder, points, origin)
     brows = assets.fitted(folder / "eyebrows", person.brows, points)
     path = folder / "eyebrows" / person.brows / f"{person.brows}.png"
-    shade = materials.card("brows", path, person.brow_colour, 0.5, person.brow_cover)
+    plain = person.sculpt is not None
+    shade = materials.card("brows", path, person.brow_colour, 0.5, person.brow_cover, plain)
     add_mesh("brows", brows, origin, shade, 1)
     lashes = assets.fitted(folder / "eyelashes", person.lashes, points)
     path = folder / "eyelashes" / person.lashes / f"{person.lashes}.png"
-    black = materials.card("lashes", path, (0.3, 0.3, 0.3), 0.5, 0.65)
+    if not person.lower_lashes:
+        eyes = (at["l-eye"][1] + at["r-eye"][1]) / 2
+        lashes = lashes.only([lashes.points[list(f), 1].mean() > eyes for f in lashes.faces])
+    black = materials.card("lashes", path, (0.3, 0.3, 0.3), 0.5, person.lash_cover)
     add_mesh("lashes", lashes, origin, black, 1)
-    if person.hair:
+    if person.sculpt:
+        add_locks(person, skin, person.sculpt, origin)
+    elif person.hair:
         add_hair(person, folder, points, origin)
     else:
         add_cropped_hair(person, folder, skin, origin)
+    if person.beard:
+        add_beard(person, skin, person.beard, at["jaw"], origin)
     add_camera()
     light_studio()
 
 
-def render(path: Path, size_px: int, samples: int, threads: int, seed: int) -> None:
-    """Renders the scene to an RGBA PNG with a see-through background."""
+def render(
+    path: Path,
+    size_px: int,
+    samples: int,
+    threads: int,
+    seed: int,
+    view: tuple[str, str] = ("AgX", "AgX - Medium High Contrast"),
+    exposure: float = 0.0,
+) -> None:
+    """Renders the scene to an RGBA PNG with a see-through background; see `Person` for the rest."""
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     scene.cycles.device = "CPU"
@@ -301,8 +373,28 @@ def render(path: Path, size_px: int, samples: int, threads: int, seed: int) -> N
     scene.render.resolution_percentage = 100
     scene.render.image_settings.file_format = "PNG"
     scene.render.image_settings.color_mode = "RGBA"
-    scene.view_settings.view_transform = "AgX"
-    scene.view_settings.look = "AgX - Medium High Contrast"
+    scene.view_settings.view_transform, scene.view_settings.look = view
+    scene.view_settings.exposure = exposure
+    scene.render.filepath = str(path.resolve())
+    bpy.ops.render.render(write_still=True)
+
+
+def render_eyes(path: Path, size_px: int) -> None:
+    """Renders what is seen of the eyeballs, white on black. The materials are spoilt."""
+    scene = bpy.context.scene
+    for thing in scene.objects:
+        if thing.type == "LIGHT" or thing.name.startswith("lashes"):
+            thing.hide_render = True
+        elif thing.type != "CAMERA":
+            seen = thing.name.startswith(("eyes", "corneas"))
+            thing.data.materials.clear()
+            thing.data.materials.append(materials.flat(1.0 if seen else 0.0))
+    scene.world.node_tree.nodes["Background"].inputs[1].default_value = 0.0
+    scene.cycles.samples = 16
+    scene.cycles.use_denoising = False
+    scene.render.resolution_x = scene.render.resolution_y = size_px
+    scene.render.image_settings.color_mode = "BW"
+    scene.view_settings.view_transform, scene.view_settings.look = "Raw", "None"
     scene.view_settings.exposure = 0.0
     scene.render.filepath = str(path.resolve())
     bpy.ops.render.render(write_still=True)
