@@ -1,11 +1,10 @@
 """Composite stage: the whole picture, and its planes for the encoder."""
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.kept import kept_with_first
 from engine.render import Guided
 from engine.rig import Rig
 from kernels.color import rgb_to_i420
@@ -60,7 +59,7 @@ class CompositeStage:
         return lay_between(picture, alpha, self._behind)
 
 
-@lru_cache(maxsize=4)
+@kept_with_first
 def _layered(rig: Rig) -> U8:
     """Colours and alpha as one picture, once for all sessions: (H', W', 4).
 

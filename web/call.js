@@ -8,6 +8,8 @@ const GATHER_MS = 3_000;
 const CONNECT_MS = 15_000;
 /** How long a broken connection may try to mend itself. */
 const WEAK_MS = 6_000;
+/** How long the connection stays for the server to be told of the end. */
+const FORGET_MS = 1_000;
 
 /** @type {MediaTrackConstraints} */
 const MICROPHONE = {
@@ -223,15 +225,17 @@ export class Call extends EventTarget {
 
   #release() {
     for (const track of this.microphone?.getTracks() ?? []) track.stop();
-    this.connection?.close();
-    this.#forget();
+    const close = () => this.connection?.close();
+    // The server is told first: of a closed connection's call it knows nothing any more.
+    this.#forget().finally(close);
+    setTimeout(close, FORGET_MS);
   }
 
   /** Tells the server; `keepalive` lets the request outlive the page. */
-  #forget() {
-    if (!this.url) return;
-    fetch(this.url, { method: "DELETE", keepalive: true }).catch(() => {});
+  async #forget() {
+    const { url } = this;
     this.url = null;
+    if (url) await fetch(url, { method: "DELETE", keepalive: true }).catch(() => {});
   }
 
   /** @param {StateDetail} detail */
