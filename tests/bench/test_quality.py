@@ -307,7 +307,7 @@ def test_a_clip_shorter_than_a_second(filmed, heard, spoken, capsys):
     ("files", "flags", "words"),
     [
         ([], [], "holds no clips: expected videos or label files"),
-        (["a.mp4", "b/c.mov"], [], "holds 2 videos and no labels; make them: visavis train data prepare"),
+        (["a.mp4", "b/c.mov"], [], "2 videos and no labels; make them: visavis train data prepare"),
         (["a.npz"], [], "a.npz is damaged or no label file"),
         (["a.mp4", "b.mp4.npz"], [], "a.mp4 has no labels, expected a.mp4.npz in"),
         (["a.mp4", "above__a.mp4.npz"], [], "above__a.mp4.npz is damaged or no label file"),
