@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.nets.attention import Attention
+
 SIDE_PX = 320
 UNSHUFFLE = 2
 
@@ -60,29 +62,6 @@ class Block(nn.Module):
         return skipped
 
 
-class Attention(nn.Module):
-    """Self-attention over the smallest map: who is the person, over the whole picture."""
-
-    def __init__(self, channels: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.GroupNorm(4, channels)
-        self.query_key_value = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same."""
-        batch, channels, height, width = x.shape
-        parts = self.query_key_value(self.norm(x))
-        parts = parts.reshape(batch, 3, self.heads, channels // self.heads, height * width)
-        query, key, value = parts.transpose(-1, -2).unbind(1)
-        weights = (query @ key.transpose(-1, -2) * (channels // self.heads) ** -0.5).softmax(-1)
-        mixed = (weights @ value).transpose(-1, -2).reshape(batch, channels, height, width)
-        attended: Tensor = x + self.out(mixed)
-        return attended
-
-
 class MatteNet(nn.Module):
     """Portrait to alpha."""
 
@@ -105,7 +84,7 @@ class MatteNet(nn.Module):
         place = (SIDE_PX // UNSHUFFLE) >> (len(widths) - 1)
         self.place = nn.Parameter(0.02 * torch.randn(1, widths[-1], place, place))
         self.middle = nn.Sequential(
-            Attention(widths[-1], config.heads), Block(widths[-1], widths[-1])
+            Attention(widths[-1], config.heads, 4), Block(widths[-1], widths[-1])
         )
         self.spread = nn.Conv2d(widths[0], config.fine * UNSHUFFLE**2, 3, padding=1)
         self.fine = nn.Conv2d(config.fine + 3, config.fine, 3, padding=1)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import window
+from models.nets.attention import Attention
 
 UNSHUFFLE = 4
 
@@ -93,30 +94,6 @@ class Block(nn.Module):
         return skipped
 
 
-class Attention(nn.Module):
-    """Self-attention over the smallest map, heads of 32."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.heads = channels // 32
-        self.norm = nn.GroupNorm(8, channels)
-        self.query_key_value = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same."""
-        batch, channels, height, width = x.shape
-        parts = self.query_key_value(self.norm(x))
-        parts = parts.reshape(batch, 3, self.heads, channels // self.heads, height * width)
-        query, key, value = parts.transpose(-1, -2).unbind(1)
-        weights = (query @ key.transpose(-1, -2) * (channels // self.heads) ** -0.5).softmax(-1)
-        mixed = (weights @ value).transpose(-1, -2).reshape(batch, channels, height, width)
-        attended: Tensor = x + self.out(mixed)
-        return attended
-
-
 class Portrait(nn.Module):
     """What the network keeps of the portrait's window; run once for an avatar."""
 
@@ -170,7 +147,7 @@ class Painter(nn.Module):
             kept.append(width)
             if after:
                 self.shrink.append(nn.Conv2d(width, after, 3, stride=2, padding=1))
-        self.attend = Attention(config.channels[-1])
+        self.attend = Attention(config.channels[-1], config.channels[-1] // 32, 8)
         self.middle = Block(config.channels[-1], config.channels[-1], code, drop)
         for width, below in zip(reversed(kept), [*reversed(kept[:-1]), 0], strict=True):
             blocks = [Block(2 * width, width, code, drop)]
