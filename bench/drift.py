@@ -15,13 +15,14 @@ from bench.reenact import pictures
 from bench.render import SPEECH, looped
 from bench.report import Report
 from engine.audio import AudioStage
-from engine.avatar import Avatar, find
+from engine.avatar import Avatar
 from engine.composite import CompositeStage
 from engine.config import EngineConfig
 from engine.errors import ConfigError
 from engine.frames import FPS, FRAME_SAMPLES, Pcm
 from engine.motion import MotionStage
 from engine.mouth import MouthPainter
+from engine.onboarding.command import add_folder, library
 from engine.paint import NetworkPainter
 from engine.pipeline import rig_of
 from engine.render import RenderStage
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--minutes", type=int, default=10, help="of talk (%(default)s)")
     add("--avatar", metavar="NAME", help="the first if not given")
+    add_folder(parser)
     add("--size", type=int, default=engine.size_px, metavar="PX", help="(%(default)s)")
     add("--steps", type=int, default=1, metavar="N", help="of denoising (%(default)s)")
     add("--speech", type=Path, default=SPEECH, help="sound file, looped")
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--steps is 0, expected 1 to 4: geometry alone has no past to drift from")
     from engine.present import default_avatar
 
-    avatar = find(args.avatar or default_avatar())
+    avatar = library(args).find(args.avatar or default_avatar())
     speech = looped(args.speech, args.minutes * 60.0)
     rows = talk(avatar, config, speech)
     report = Report(f"drift, avatar {avatar.info.name!r}, {args.minutes} minutes, mouth to guide")
