@@ -22,6 +22,9 @@ from engine.media import reason_of
 
 U8 = npt.NDArray[np.uint8]
 
+_SMPTE170M: Final = 6
+"""The BT.601 matrix by its other name, which PyAV does not list."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -34,6 +37,8 @@ class Kind:
         see_through: the same for pictures with alpha; None where the codec has none.
         audio: name of the encoder of sound.
         audio_bps: its bitrate; None where nothing is compressed.
+        matrix: what the film calls the BT.601 matrix of `Picture.i420`.
+        transfer: what it calls the portrait's sRGB.
     """
 
     container: tuple[str, dict[str, str]]
@@ -42,6 +47,8 @@ class Kind:
     see_through: str | None
     audio: str
     audio_bps: int | None
+    matrix: int = Colorspace.ITU601
+    transfer: int = ColorTrc.IEC61966_2_1
 
 
 KINDS: Final[dict[str, Kind]] = {
@@ -65,6 +72,7 @@ KINDS: Final[dict[str, Kind]] = {
         "libopus",
         96_000,
     ),
+    # ProRes knows one of the two names of the BT.601 matrix, and no sRGB.
     ".mov": Kind(
         ("mov", {"movflags": "+faststart"}),
         ("prores_ks", {"profile": "4444", "vendor": "apl0", "alpha_bits": "16"}),
@@ -72,6 +80,8 @@ KINDS: Final[dict[str, Kind]] = {
         "yuva444p10le",
         "pcm_s16le",
         None,
+        _SMPTE170M,
+        ColorTrc.BT709,
     ),
 }
 """By the ending of the film's name."""
@@ -98,7 +108,7 @@ class FilmWriter:
         self.path = Path(path)
         self.transparent = transparent
         self.frames = 0
-        kind = _kind(self.path, transparent)
+        self._kind = kind = _kind(self.path, transparent)
         self._part = _make_part(self.path)
         try:
             container, settings = kind.container
@@ -113,11 +123,10 @@ class FilmWriter:
             context.width = context.height = size_px
             context.pix_fmt = (kind.see_through or kind.pixels) if transparent else kind.pixels
             context.thread_count = 1
-            # sRGB portrait, BT.601 matrix: what `Picture.i420` holds.
             context.color_range = ColorRange.MPEG
             context.color_primaries = ColorPrimaries.BT709
-            context.color_trc = ColorTrc.IEC61966_2_1
-            context.colorspace = Colorspace.ITU601
+            context.color_trc = kind.transfer
+            context.colorspace = kind.matrix
             self._audio = cast(
                 AudioStream,
                 self._container.add_stream(kind.audio, SAMPLE_RATE_HZ, layout="mono"),
@@ -159,6 +168,11 @@ class FilmWriter:
             MediaError: the disk is full, or the picture or its alpha is of another size.
         """
         picture = self._frame(i420, alpha)
+        # ProRes takes the frame's word for its colours.
+        picture.color_range = ColorRange.MPEG
+        picture.color_primaries = ColorPrimaries.BT709
+        picture.color_trc = self._kind.transfer
+        picture.colorspace = self._kind.matrix
         picture.pts = self.frames
         picture.time_base = Fraction(1, FPS)
         sound = av.AudioFrame.from_ndarray(
