@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from engine.avatar import names as avatar_names
     from engine.config import EngineConfig, ServerConfig, preset
     from engine.errors import VisavisError
+    from engine.film import FilmWriter
     from engine.frames import Pcm, Picture
-    from engine.media import Mp4Writer, SpeechFile, decode
+    from engine.media import SpeechFile, decode
     from engine.pipeline import Pipeline
     from engine.present import present_file
 
@@ -28,7 +29,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Avatar": ("avatar", "Avatar"),
     "EngineConfig": ("config", "EngineConfig"),
-    "Mp4Writer": ("media", "Mp4Writer"),
+    "FilmWriter": ("film", "FilmWriter"),
     "Pcm": ("frames", "Pcm"),
     "Picture": ("frames", "Picture"),
     "Pipeline": ("pipeline", "Pipeline"),
@@ -45,7 +46,7 @@ _HOMES = {
 __all__ = [
     "Avatar",
     "EngineConfig",
-    "Mp4Writer",
+    "FilmWriter",
     "Pcm",
     "Picture",
     "Pipeline",

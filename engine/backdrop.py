@@ -1,4 +1,4 @@
-"""What a person moves over: their own background, still or blurred, a colour, or a picture."""
+"""What a person moves over: their background, still or blurred, a colour, a picture, or nothing."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.config import TRANSPARENT
 from engine.errors import ConfigError
 from engine.kept import kept_with_first
 from engine.rig import Rig
@@ -27,11 +28,12 @@ def backdrop(rig: Rig, background: str) -> U8 | None:
 
     Args:
         rig: the avatar.
-        background: `still`, `blur`, a colour `#rrggbb`, or the path of a picture.
+        background: `still`, `blur`, a colour `#rrggbb`, the path of a picture, or
+            `transparent`.
 
     Returns:
-        (size, size, 3) uint8 RGB; None where the portrait has no background of its own and moves
-        as a whole.
+        (size, size, 3) uint8 RGB; None where nothing is, by wish or because the
+        portrait has no background of its own and moves as a whole.
 
     Raises:
         ConfigError: no such background, the picture cannot be read, or the avatar has no matte.
@@ -42,6 +44,8 @@ def backdrop(rig: Rig, background: str) -> U8 | None:
                 f"background is {background!r}, but the avatar's matte leaves no background: "
                 f"expected {STILL!r}"
             )
+        return None
+    if background == TRANSPARENT:
         return None
     if background == STILL:
         return rig.behind
@@ -67,7 +71,7 @@ def _colour(text: str) -> tuple[int, int, int]:
 
 def _read(path: Path) -> U8:
     """A picture file as (H, W, 3) uint8 RGB."""
-    kinds = f"{STILL!r}, {BLUR!r}, a colour '#rrggbb' or a picture file"
+    kinds = f"{STILL!r}, {BLUR!r}, {TRANSPARENT!r}, a colour '#rrggbb' or a picture file"
     try:
         size = path.stat().st_size
         data = path.read_bytes() if size <= MAX_FILE_BYTES else None

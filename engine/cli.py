@@ -103,9 +103,11 @@ def _add_serve(commands: Any) -> None:
 
 
 def _add_present(commands: Any) -> None:
-    present = commands.add_parser("present", help="let an avatar say a sound file, into an MP4")
+    present = commands.add_parser("present", help="let an avatar say a sound file, into a film")
     present.add_argument("speech", help="wav, flac, mp3, ogg, m4a, or a video with sound")
-    present.add_argument("--out", required=True, metavar="FILE.mp4", help="the film")
+    present.add_argument(
+        "--out", required=True, metavar="FILE", help="the film: .mp4, .webm or .mov"
+    )
     _add_engine(present)
     present.set_defaults(run=_present)
 
@@ -140,7 +142,8 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         "--background",
         default=engine.background,
         metavar="WHAT",
-        help="behind the person: still, blur, a colour '#rrggbb' or a picture file (%(default)s)",
+        help="behind the person: still, blur, a colour '#rrggbb', a picture file, or transparent "
+        "(in .webm and .mov films) (%(default)s)",
     )
     add(
         "--lookahead-ms",

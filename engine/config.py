@@ -11,6 +11,8 @@ def _check(name: str, value: float, low: float, high: float) -> None:
         raise ConfigError(f"{name} is {value}, expected {low} to {high}")
 
 
+TRANSPARENT = "transparent"
+"""The background that is none: films alone carry it."""
 EXPRESSIONS: dict[str, tuple[float, float]] = {
     "serious": (-0.2, -0.008),
     "neutral": (0.0, 0.0),
@@ -30,8 +32,8 @@ class EngineConfig:
         liveliness: factor on head movement, 0 (still) to 2.
         style: character of head movement, a name in `engine.motion.STYLES`.
         expression: of the face at rest, a name in `EXPRESSIONS`.
-        background: behind the person: `still`, `blur`, a colour `#rrggbb` or a picture's path, see
-            `engine.backdrop`.
+        background: behind the person: `still`, `blur`, a colour `#rrggbb`, a picture's path, or
+            `transparent` where not `live`, see `engine.backdrop`.
         backend: where networks run, see `engine.backends`.
         steps: denoising steps of the render network; 0 is geometry with plates of teeth alone.
         live: drop late pictures (a call) rather than draw every one (a file).
@@ -60,6 +62,11 @@ class EngineConfig:
             raise ConfigError(
                 f"expression {self.expression[:40]!r} is unknown, "
                 f"expected one of {sorted(EXPRESSIONS)}"
+            )
+        if self.live and self.background == TRANSPARENT:
+            raise ConfigError(
+                f"background is {TRANSPARENT!r}, but a call's codecs carry no alpha: "
+                "expected 'still', 'blur', a colour '#rrggbb' or a picture file"
             )
         _check("steps", self.steps, 0, 4)
         _check("seed", self.seed, 0, 2**32 - 1)

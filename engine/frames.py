@@ -110,6 +110,9 @@ class Picture:
         pcm: the `FRAME_SAMPLES` samples that start at the picture's time. Never dropped.
         motion: what was drawn.
         voice: see `AudioFrame`.
+        alpha: (H, W) uint8, 255 where the person is, 0 where nothing is; `i420` is not multiplied
+            by it and shows the person's colours throughout. None unless the background is
+            `transparent`.
     """
 
     index: int
@@ -117,3 +120,4 @@ class Picture:
     pcm: Pcm
     motion: Motion
     voice: float = 0.0
+    alpha: npt.NDArray[np.uint8] | None = None

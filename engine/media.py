@@ -1,11 +1,8 @@
-"""Sound in and film out: any sound file to 48 kHz mono, pictures and sound to an MP4."""
+"""Sound in: any sound file to 48 kHz mono."""
 
 import logging
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import suppress
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,10 +13,9 @@ import numpy.typing as npt
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from engine.errors import MediaError
-from engine.frames import FPS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm
+from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm
 
 MAX_SPEECH_S = 2 * 3600
 """Longest speech that is read."""
@@ -31,8 +27,6 @@ _FORMATS = (
 )
 _CUT_OFF_S = 0.5
 """A file that ends this much before the length it claims is reported as cut off."""
-_X264 = {"preset": "veryfast", "crf": "20", "profile": "high"}
-_AAC_BPS = 128_000
 _log = logging.getLogger(__name__)
 
 
@@ -109,7 +103,7 @@ class SpeechFile:
                 f"file:{self.path}", container_options={"format_whitelist": _FORMATS}
             )
         except OSError as error:
-            raise MediaError(f"{self.path} cannot be read: {_reason(error)}") from error
+            raise MediaError(f"{self.path} cannot be read: {reason_of(error)}") from error
         except av.error.FFmpegError as error:
             raise MediaError(
                 f"{self.path} is cut off, damaged, or not a sound or video file"
@@ -198,144 +192,17 @@ def decode(path: str | os.PathLike[str], limit_s: float = MAX_SPEECH_S) -> Itera
         yield from speech
 
 
-class Mp4Writer:
-    """Writes pictures and their sound to an MP4: H.264 and AAC, 25 pictures a second.
-
-    Use as a context manager. The file appears under its name only when the block ends well;
-    until then it is a hidden file beside it, which is removed when the block raises.
-
-    Args:
-        path: ends in `.mp4`; an older file of that name is replaced.
-        size_px: side of the square picture, even.
-
-    Raises:
-        MediaError: the name does not end in `.mp4`, or the file cannot be written.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], size_px: int) -> None:
-        self.path = Path(path)
-        self.frames = 0
-        self._part = _make_part(self.path)
-        try:
-            self._container = av.open(
-                f"file:{self._part}",
-                "w",
-                format="mp4",
-                container_options={"movflags": "+faststart"},
-            )
-            self._video = self._container.add_stream("libx264", FPS, options=_X264)
-            context = self._video.codec_context
-            context.width = context.height = size_px
-            context.pix_fmt = "yuv420p"
-            context.thread_count = 1
-            # sRGB portrait, BT.601 matrix: what `Picture.i420` holds.
-            context.color_range = ColorRange.MPEG
-            context.color_primaries = ColorPrimaries.BT709
-            context.color_trc = ColorTrc.IEC61966_2_1
-            context.colorspace = Colorspace.ITU601
-            self._audio = self._container.add_stream(
-                "aac", SAMPLE_RATE_HZ, layout="mono", bit_rate=_AAC_BPS
-            )
-        except av.codec.codec.UnknownCodecError as error:
-            self._part.unlink(missing_ok=True)
-            raise MediaError(
-                f"{self.path} cannot be written: PyAV lacks a codec: {error}"
-            ) from error
-        except BaseException:
-            self._part.unlink(missing_ok=True)
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.abort()
-
-    def write(self, i420: npt.NDArray[np.uint8], pcm: Pcm) -> None:
-        """Adds one picture, (size_px * 3 // 2, size_px) uint8, and its sound.
-
-        Raises:
-            MediaError: the disk is full, or the picture is of another size.
-        """
-        size = self._video.codec_context.width
-        if i420.shape != (size * 3 // 2, size):
-            raise MediaError(f"picture is {i420.shape}, expected {(size * 3 // 2, size)}")
-        picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(i420), format="yuv420p")
-        picture.pts = self.frames
-        picture.time_base = Fraction(1, FPS)
-        sound = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(pcm.samples)[None], format="s16", layout="mono"
-        )
-        sound.sample_rate = SAMPLE_RATE_HZ
-        sound.pts = self.frames * FRAME_SAMPLES
-        sound.time_base = Fraction(1, SAMPLE_RATE_HZ)
-        try:
-            self._container.mux(self._video.encode(picture))
-            self._container.mux(self._audio.encode(sound))
-        except (av.error.FFmpegError, OSError) as error:
-            raise self._failed(error) from error
-        self.frames += 1
-
-    def close(self) -> None:
-        """Finishes the file and gives it its name.
-
-        Raises:
-            MediaError: no picture was written, or the disk is full.
-        """
-        try:
-            if not self.frames:
-                raise MediaError(f"{self.path} would hold no picture")
-            self._container.mux(self._video.encode(None))
-            self._container.mux(self._audio.encode(None))
-            self._container.close()
-            self._part.replace(self.path)
-        except (av.error.FFmpegError, OSError) as error:
-            raise self._failed(error) from error
-        finally:
-            self._part.unlink(missing_ok=True)
-
-    def abort(self) -> None:
-        """Removes what was written so far."""
-        with suppress(av.error.FFmpegError, OSError):
-            self._container.close()
-        self._part.unlink(missing_ok=True)
-
-    def _failed(self, error: Exception) -> MediaError:
-        return MediaError(f"{self.path} cannot be written: {_reason(error)}")
-
-
 def _check_readable(path: Path) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise MediaError(f"{path} cannot be read: {_reason(error)}") from error
+        raise MediaError(f"{path} cannot be read: {reason_of(error)}") from error
     if path.is_dir():
         raise MediaError(f"{path} is a folder, expected a sound or video file")
     if not path.is_file():
         raise MediaError(f"{path} is not a plain file")
     if not size:
         raise MediaError(f"{path} is empty (0 bytes)")
-
-
-def _make_part(path: Path) -> Path:
-    if path.suffix.lower() != ".mp4":
-        raise MediaError(f"{path} ends in {path.suffix!r}, expected '.mp4'")
-    if path.is_dir():
-        raise MediaError(f"{path} is a folder, expected the name of a file")
-    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")
-    try:
-        part.touch(exist_ok=False)
-    except OSError as error:
-        raise MediaError(f"{path} cannot be written: {_reason(error)}") from error
-    return part
 
 
 def _resampler() -> AudioResampler:
@@ -351,7 +218,8 @@ def _kinds(container: InputContainer) -> str:
     return " and ".join(sorted({stream.type for stream in container.streams})) or "nothing"
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What an error of PyAV or of the system says, without number and path."""
     return str(getattr(error, "strerror", None) or error).lower()
 
 

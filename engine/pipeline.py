@@ -4,7 +4,7 @@ from engine.audio import AudioStage
 from engine.avatar import Avatar
 from engine.backdrop import backdrop
 from engine.composite import CompositeStage
-from engine.config import EngineConfig
+from engine.config import TRANSPARENT, EngineConfig
 from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Motion, Pcm, Picture
 from engine.kept import kept_with_first
 from engine.metrics import StageTimes
@@ -47,7 +47,9 @@ class Pipeline:
         self._audio = AudioStage(config)
         self._motion = MotionStage(config)
         self._render = RenderStage(rig, _painter(rig, config))
-        self._composite = CompositeStage(rig, backdrop(rig, config.background))
+        self._composite = CompositeStage(
+            rig, backdrop(rig, config.background), config.background == TRANSPARENT
+        )
         self.reset()
 
     def reset(self) -> None:
@@ -95,8 +97,8 @@ class Pipeline:
         with self.timings.measure("render"):
             (guided,) = self._render.push(motion)
         with self.timings.measure("composite"):
-            (i420,) = self._composite.push(guided)
-        return Picture(frame.index, i420, pcm, motion, frame.voice)
+            (planes,) = self._composite.push(guided)
+        return Picture(frame.index, planes.i420, pcm, motion, frame.voice, planes.alpha)
 
 
 def _painter(rig: Rig, config: EngineConfig) -> Painter:

@@ -14,10 +14,11 @@ from typing import Self
 import numpy as np
 
 from engine.avatar import Avatar, find, names
-from engine.config import EngineConfig
+from engine.config import TRANSPARENT, EngineConfig
 from engine.errors import AvatarError, MediaError
+from engine.film import FilmWriter
 from engine.frames import FPS, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, Picture
-from engine.media import Mp4Writer, SpeechFile
+from engine.media import SpeechFile
 from engine.metrics import StageSummary, StageTimes
 from engine.pipeline import Pipeline
 
@@ -56,11 +57,12 @@ def present_file(
     config: EngineConfig | None = None,
     progress: Progress | None = None,
 ) -> PresentStats:
-    """Lets an avatar say a sound file, or the sound of a video, into an MP4.
+    """Lets an avatar say a sound file, or the sound of a video, into a film.
 
     Args:
         speech: any file that `SpeechFile` reads.
-        out: name of the film, ending in `.mp4`; an older one is replaced when the new one is whole.
+        out: name of the film, whose ending is one of `engine.film.KINDS`; an older one is replaced
+            when the new one is whole.
         avatar: the avatar or its name; the first built-in one if None.
         config: settings; `live` does not apply, as no picture of a file is ever dropped.
         progress: called with (frames done, frames expected) from the calling thread.
@@ -78,7 +80,7 @@ def present_file(
         if Path(out).exists() and Path(out).samefile(source.path):
             raise MediaError(f"{out} is the speech itself, expected another name for the film")
         expected = math.ceil(source.duration_s * FPS)
-        with Mp4Writer(out, config.size_px) as writer:
+        with FilmWriter(out, config.size_px, config.background == TRANSPARENT) as writer:
             pipeline = Pipeline(avatar, config)
             with _Encoder(writer, pipeline.timings) as encoder:
                 for picture in _pictures(source, pipeline):
@@ -106,9 +108,9 @@ def default_avatar() -> str:
 
 
 class _Encoder:
-    """Writes pictures on a thread of its own: x264 releases the GIL while the next is rendered."""
+    """Writes pictures on a thread of its own: codecs release the GIL while the next is rendered."""
 
-    def __init__(self, writer: Mp4Writer, timings: StageTimes) -> None:
+    def __init__(self, writer: FilmWriter, timings: StageTimes) -> None:
         self._writer = writer
         self._timings = timings
         self._queue: queue.Queue[Picture | None] = queue.Queue(QUEUE_MS // FRAME_MS)
@@ -154,7 +156,7 @@ class _Encoder:
     def _write(self, picture: Picture) -> None:
         if picture.i420 is None:
             raise MediaError(f"picture {picture.index} was dropped, expected none to be")
-        self._writer.write(picture.i420, picture.pcm)
+        self._writer.write(picture.i420, picture.pcm, picture.alpha)
 
 
 def _pictures(source: SpeechFile, pipeline: Pipeline) -> Iterator[Picture]:

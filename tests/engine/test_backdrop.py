@@ -82,6 +82,20 @@ def test_a_picture_fills_the_square_from_its_middle(rig: Rig, tmp_path: Path) ->
     assert (found == (250, 120, 10)).all()
 
 
+def test_transparent_pictures_laid_over_a_colour_are_those_of_the_colour(rig: Rig) -> None:
+    motion = Motion(0, np.zeros(FACE.size, np.float32), TURNED)
+    (guided,) = RenderStage(rig, MouthPainter(rig)).push(motion)
+    assert backdrop(rig, "transparent") is None
+    stage = CompositeStage(rig, transparent=True)
+    ((picture, alpha),) = ((stage.picture(guided), p.alpha) for p in stage.push(guided))
+    assert alpha is not None and alpha.shape == (SIDE_PX, SIDE_PX)
+    assert (alpha[free()] == 0).all() and (alpha == 255).mean() > 0.2
+    share = alpha[..., None] / 255
+    laid = picture * share + np.array([255, 0, 255]) * (1 - share)
+    assert np.abs(laid - drawn(rig, "#ff00ff", TURNED)).max() <= 1
+    assert CompositeStage(rig).push(guided)[0].alpha is None
+
+
 def test_a_portrait_without_background_moves_as_a_whole(whole: Rig) -> None:
     assert backdrop(whole, "still") is None
     rest, turned = (drawn(whole, "still", pose) for pose in (Pose(), TURNED))
@@ -92,6 +106,15 @@ def test_a_portrait_without_background_moves_as_a_whole(whole: Rig) -> None:
         backdrop(whole, "blur")
     with pytest.raises(ValueError, match="the rig has no alpha"):
         CompositeStage(whole, np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8))
+    with pytest.raises(ConfigError, match="'transparent', but the avatar's matte leaves no"):
+        backdrop(whole, "transparent")
+    with pytest.raises(ValueError, match="to be transparent, but the rig has no alpha"):
+        CompositeStage(whole, transparent=True)
+
+
+def test_what_is_transparent_has_nothing_behind(rig: Rig) -> None:
+    with pytest.raises(ValueError, match="to be transparent, but a background is given"):
+        CompositeStage(rig, rig.behind, transparent=True)
 
 
 @pytest.mark.parametrize("text", ["#12345", "#gggggg", "#1234567"])

@@ -120,6 +120,11 @@ def test_present_of_a_broken_speech(capsys, tmp_path, avatar, broken, kind, word
     ("flags", "words"),
     [
         (["--out", "film.avi"], "film.avi ends in '.avi', expected '.mp4'"),
+        (
+            ["--out", "film.mp4", "--background", "transparent"],
+            "film.mp4 ends in '.mp4', a kind of film without transparency, "
+            "expected '.webm' or '.mov'",
+        ),
         (["--out", "nowhere/film.mp4"], "nowhere/film.mp4 cannot be written"),
         (["--out", "film.mp4", "--avatar", "nobody"], "avatar 'nobody' is unknown"),
         (["--out", "film.mp4", "--size", "500"], "size_px is 500, expected a multiple of 16"),
@@ -145,6 +150,10 @@ def test_present_with_wrong_settings(
         (["--max-sessions", "0"], "max_sessions is 0, expected 1 to 1000"),
         (["--avatar", "nobody"], "avatar 'nobody' is unknown"),
         (["--video-kbps", "1"], "video_kbps is 1, expected 250 to 2500"),
+        (
+            ["--background", "transparent"],
+            "background is 'transparent', but a call's codecs carry no alpha: expected 'still'",
+        ),
     ],
 )
 def test_serve_with_wrong_settings(capsys, avatar, flags, words):

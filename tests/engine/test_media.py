@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from engine.errors import MediaError
-from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm
-from engine.media import Mp4Writer, SpeechFile, decode
+from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from engine.media import SpeechFile, decode
 
 SECONDS = 2.0
 TONE_HZ = 440.0
@@ -242,101 +242,3 @@ def test_false_length_cannot_pass_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(SpeechFile, "_length", lambda self: 0.5)
     with pytest.raises(MediaError, match="longer than the limit of 0:00:01"):
         list(decode(path, limit_s=1.0))
-
-
-def grey(index: int, size_px: int = 64) -> npt.NDArray[np.uint8]:
-    return np.full((size_px * 3 // 2, size_px), 128, np.uint8)
-
-
-def write_film(path: Path, sound: npt.NDArray[np.int16], picture=grey, size_px: int = 64) -> Path:
-    with Mp4Writer(path, size_px) as writer:
-        for index in range(len(sound) // FRAME_SAMPLES):
-            start = index * FRAME_SAMPLES
-            writer.write(picture(index), Pcm(start, sound[start : start + FRAME_SAMPLES]))
-    return path
-
-
-def test_film_has_the_length_of_its_sound(tmp_path, speech):
-    frames = len(speech) // FRAME_SAMPLES
-    path = write_film(tmp_path / "film.mp4", speech)
-    with av.open(str(path)) as film:
-        video, sound = film.streams.video[0], film.streams.audio[0]
-        assert (video.codec.name, video.average_rate, video.frames) == ("h264", 25, frames)
-        assert (sound.codec.name, sound.sample_rate, sound.channels) == ("aac", SAMPLE_RATE_HZ, 1)
-        assert abs(float(video.duration * video.time_base) - frames / 25) < 1e-6
-        assert abs(float(sound.duration * sound.time_base) - frames / 25) < 0.04
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_film_keeps_sound_in_its_place(tmp_path, speech):
-    path = write_film(tmp_path / "film.mp4", speech)
-    heard = samples_of(path).astype(np.float64)
-    said = speech[: len(heard)].astype(np.float64)
-    size = 2 ** int(np.ceil(np.log2(2 * len(heard))))
-    match = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(said, size)))
-    lag = int(np.argmax(match))
-    lag = lag - size if lag > size // 2 else lag
-    assert abs(lag) <= 2
-
-
-def test_film_can_start_before_it_is_all_there(tmp_path, speech):
-    data = write_film(tmp_path / "film.mp4", speech).read_bytes()
-    assert 0 < data.index(b"moov") < data.index(b"mdat")
-
-
-def test_film_tells_its_colours(tmp_path, speech):
-    # BT.601 limited: pure red is (81, 90, 240).
-    red = np.concatenate([np.full((64, 64), 81), np.full((16, 64), 90), np.full((16, 64), 240)])
-    path = write_film(
-        tmp_path / "film.mp4", speech[: 5 * FRAME_SAMPLES], lambda index: red.astype(np.uint8)
-    )
-    with av.open(str(path)) as film:
-        context = film.streams.video[0].codec_context
-        tags = (context.color_range, context.colorspace, context.color_primaries)
-        assert tags == (1, 5, 1)
-        frame = next(film.decode(video=0))
-    assert np.abs(frame.to_ndarray(format="rgb24")[32, 32].astype(int) - [255, 0, 0]).max() < 8
-
-
-@pytest.mark.parametrize("name", ["film.avi", "film", "film.mp4.txt"])
-def test_unknown_ending_of_the_film(tmp_path, name):
-    with pytest.raises(MediaError, match=r"expected '\.mp4'"):
-        Mp4Writer(tmp_path / name, 64)
-
-
-def test_film_into_a_missing_folder(tmp_path):
-    with pytest.raises(MediaError, match="cannot be written: no such file or directory"):
-        Mp4Writer(tmp_path / "nowhere" / "film.mp4", 64)
-
-
-def test_film_over_a_folder(tmp_path):
-    (tmp_path / "film.mp4").mkdir()
-    with pytest.raises(MediaError, match="is a folder"):
-        Mp4Writer(tmp_path / "film.mp4", 64)
-
-
-def test_broken_off_film_leaves_the_older_one(tmp_path, speech):
-    path = tmp_path / "film.mp4"
-    path.write_bytes(b"older")
-
-    def broken(index: int) -> npt.NDArray[np.uint8]:
-        if index == 9:
-            raise KeyboardInterrupt
-        return grey(index)
-
-    with pytest.raises(KeyboardInterrupt):
-        write_film(path, speech, broken)
-    assert list(tmp_path.iterdir()) == [path]
-    assert path.read_bytes() == b"older"
-
-
-def test_film_without_a_picture(tmp_path):
-    with pytest.raises(MediaError, match="would hold no picture"):
-        write_film(tmp_path / "film.mp4", np.zeros(0, np.int16))
-    assert not list(tmp_path.iterdir())
-
-
-def test_picture_of_another_size(tmp_path, speech):
-    with pytest.raises(MediaError, match=r"picture is \(192, 128\), expected \(96, 64\)"):
-        write_film(tmp_path / "film.mp4", speech, lambda index: grey(index, 128))
-    assert not list(tmp_path.iterdir())

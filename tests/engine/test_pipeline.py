@@ -109,3 +109,15 @@ def test_steps_choose_the_painter(speech: np.ndarray) -> None:
     ]
     assert (drawn[2] == drawn[3]).all()
     assert not any((a == b).all() for a, b in itertools.combinations(drawn[:3], 2))
+
+
+def test_alpha_comes_with_a_transparent_background_alone(speech: np.ndarray) -> None:
+    sound = Pcm(0, speech[: SAMPLE_RATE_HZ // 2])
+    for background in ("still", "blur", "#00ff00"):
+        pictures = Pipeline(AVATAR, EngineConfig(size_px=256, background=background)).push(sound)
+        assert pictures and all(p.alpha is None for p in pictures)
+    pictures = Pipeline(AVATAR, EngineConfig(size_px=256, background="transparent")).push(sound)
+    assert pictures
+    for picture in pictures:
+        assert picture.alpha is not None and picture.alpha.shape == (256, 256)
+        assert (picture.alpha.min(), picture.alpha.max()) == (0, 255)

@@ -2,19 +2,22 @@ import subprocess
 import sys
 import threading
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from engine import present
 from engine.config import EngineConfig
-from engine.errors import AvatarError, MediaError
+from engine.errors import AvatarError, ConfigError, MediaError
+from engine.film import FilmWriter
 from engine.frames import FPS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Motion, Pcm, Picture
-from engine.media import Mp4Writer
 from engine.metrics import StageTimes
 from engine.present import present_file
+from tests.engine.films import decoded
 
 CONFIG = EngineConfig(size_px=128)
 LOOKAHEAD = 2
@@ -62,8 +65,9 @@ def echo(monkeypatch) -> type[EchoPipeline]:
     return pipeline
 
 
-def write_wav(path: Path, count: int) -> Path:
-    samples = np.random.default_rng(0).integers(-3000, 3000, count, dtype=np.int16)
+def write_wav(path: Path, count: int, samples: npt.NDArray[np.int16] | None = None) -> Path:
+    if samples is None:
+        samples = np.random.default_rng(0).integers(-3000, 3000, count, dtype=np.int16)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -122,12 +126,12 @@ def test_failure_while_rendering_leaves_nothing(tmp_path, echo, error):
 def test_full_disk_while_encoding_stops_rendering(tmp_path, echo, monkeypatch):
     written = []
 
-    def full(self, i420, pcm):
+    def full(self, i420, pcm, alpha=None):
         if written:
             raise MediaError("a.mp4 cannot be written: no space left on device")
         written.append(pcm)
 
-    monkeypatch.setattr(Mp4Writer, "write", full)
+    monkeypatch.setattr(FilmWriter, "write", full)
     # Long enough that a renderer that did not notice would be seen, and one that waits hangs.
     speech = write_wav(tmp_path / "a.wav", 200 * FRAME_SAMPLES)
     with pytest.raises(MediaError, match="no space left"):
@@ -167,6 +171,47 @@ def test_real_avatar_says_a_real_speech(tmp_path, speech_path, speech, avatar):
     # Somebody is there, and moves.
     assert pictures[0][:128].std() > 10
     assert np.abs(pictures[30].astype(int) - pictures[60]).max() > 20
+
+
+@pytest.mark.parametrize("name", ["talk.webm", "talk.mov"])
+def test_a_transparent_film_is_the_opaque_one_cut_out(tmp_path, speech, avatar, name):
+    said = tmp_path / "said.wav"
+    write_wav(said, 2 * SAMPLE_RATE_HZ, speech[: 2 * SAMPLE_RATE_HZ])
+    config = EngineConfig(size_px=256, steps=0)
+    present_file(said, tmp_path / f"opaque{name[4:]}", avatar, config)
+    present_file(said, tmp_path / name, avatar, replace(config, background="transparent"))
+    clear = [f.to_ndarray(format="rgba") for f in decoded(tmp_path / name)]
+    solid = [f.to_ndarray(format="rgb24") for f in decoded(tmp_path / f"opaque{name[4:]}")]
+    assert len(clear) == len(solid) == 50
+    face = slice(90, 180), slice(100, 156)
+    for cut, whole in zip(clear, solid, strict=True):
+        alpha = cut[..., 3]
+        assert max(alpha[:16, :16].max(), alpha[:16, -16:].max()) == 0
+        assert alpha[face].min() >= 254
+        off = np.abs(cut[..., :3][face].astype(int) - whole[face])
+        assert off.mean() < 3 and off.max() < 60
+        # Neither is all there nor all gone, and the rim is soft.
+        assert 0.2 < (alpha > 250).mean() < 0.8
+        assert ((alpha > 40) & (alpha < 215)).any()
+    with av.open(str(tmp_path / name)) as film:
+        assert abs(film.duration / av.time_base - 2) <= 1 / FPS
+
+
+def test_a_transparent_film_cannot_be_an_mp4(tmp_path, speech_path, avatar):
+    with pytest.raises(MediaError, match=r"'\.mp4', a kind of film without transparency, expected"):
+        present_file(
+            speech_path, tmp_path / "a.mp4", avatar, replace(CONFIG, background="transparent")
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_fills_the_picture_cannot_be_cut_out(tmp_path, speech_path, avatar):
+    whole = replace(avatar, matte=np.full_like(avatar.matte, 255))
+    with pytest.raises(ConfigError, match="background is 'transparent', but the avatar's matte"):
+        present_file(
+            speech_path, tmp_path / "a.webm", whole, replace(CONFIG, background="transparent")
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def test_nobody_outside_is_told(tmp_path, speech_path, avatar):

@@ -86,7 +86,7 @@ def test_lids_cover_the_eyeball_as_they_fall(rig: Rig) -> None:
 
 def test_face_half_off_the_picture_still_draws(rig: Rig) -> None:
     guided = guide(rig, Motion(0, OPEN, Pose(x=1.4, y=-1.2), blink=(0.5, 0.5)))
-    assert CompositeStage(rig).push(guided)[0].shape == (768, 512)
+    assert CompositeStage(rig).push(guided)[0].i420.shape == (768, 512)
 
 
 def test_lip_code_of_another_length_is_refused(rig: Rig) -> None:
