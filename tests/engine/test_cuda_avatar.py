@@ -57,7 +57,8 @@ def test_a_talking_avatar_is_as_the_engine_draws_it(name: str, rig: Rig) -> None
         usual.guide([Moved(own, guided.drivers, along) for guided, along in moves]), patches
     )
     for one, other, guided in zip(found, by_cpu, drawn, strict=True):
-        (expected,) = stage.push(guided)
+        (planes,) = stage.push(guided)
+        expected = planes.i420
         np.testing.assert_array_equal(other, expected)
         # OpenCV samples fields at 32nds of a cell: a level or two where the portrait has edges.
         apart = np.abs(one.astype(int) - expected)
