@@ -17,7 +17,7 @@ from kernels.guide import Line, cells_around
 from kernels.on_cuda import CudaKernels
 from kernels.warp_composite import Patch
 
-STEP_PX, DRIVERS, SCALE = 4, 22, 3.0
+STEP_PX, DRIVERS, SCALE = 4, 22, 2.0
 """As rigs have them."""
 _LAUNCHES, _REPEATS = 20, 15
 _PATCH_SHARE = 0.2
