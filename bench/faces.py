@@ -4,6 +4,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -135,7 +136,7 @@ def _timed(look: Callable[[], list[FoundFace]], seen: Seen) -> list[FoundFace]:
 def _measure(finder: Finder, labelled: Iterator[tuple[str, U8, F32]]) -> Seen:
     seen = Seen()
     for name, picture, truth in labelled:
-        found = _timed(lambda picture=picture: finder.find(picture), seen)  # type: ignore[misc]
+        found = _timed(partial(finder.find, picture), seen)
         mine = [face for face in found if _near(truth, face)]
         seen.looked, seen.others = seen.looked + 1, seen.others + len(found) - len(mine[:1])
         if mine:
@@ -195,7 +196,7 @@ def _nothing(finder: Finder, folder: Path) -> Seen:
     seen = Seen()
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES):
         picture = _rgb(path)
-        seen.others += len(_timed(lambda picture=picture: finder.find(picture), seen))  # type: ignore[misc]
+        seen.others += len(_timed(partial(finder.find, picture), seen))
         seen.looked += 1
     if not seen.looked:
         raise MediaError(f"{folder} holds no pictures")

@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("run", type=Path, help="folder for the students' runs")
     p.add_argument("--steps", type=int, help="optimiser steps of each, instead of the preset's")
     _add_machine(p)
-    p = verbs.add_parser("score", help="figures on people never trained on")
+    p = verbs.add_parser("score", help="figures on people never trained on, their open mouths")
     p.add_argument("samples", type=Path, help="folder that `visavis train windows` wrote")
     p.add_argument("run", type=Path, help="folder of the run")
     p.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4], help="denoising steps")
@@ -88,8 +88,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         fit.distil(args.samples, args.teacher, args.run, config, args.device)
     elif args.verb == "score":
         net = fit.load(args.run, best=not args.last)
-        for name in fit.HELD_OUT:
-            judges = read(args.samples, wanted={name})
+        groups = {name: {name} for name in fit.HELD_OUT}
+        groups["validation"] = fit.validation(args.samples, fit.HELD_OUT)
+        for name, wanted in groups.items():
+            judges = read(args.samples, wanted=wanted).opened()
             for steps in args.steps:
                 found = asdict(score.people(net, judges, steps))
                 figures = "  ".join(f"{k} {v:6.2f}" for k, v in found.items())
