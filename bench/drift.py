@@ -24,8 +24,8 @@ from engine.motion import MotionStage
 from engine.mouth import MouthPainter
 from engine.onboarding.command import add_folder, library
 from engine.paint import NetworkPainter
-from engine.pipeline import rig_of
 from engine.render import RenderStage
+from engine.renderer import rig_of
 from models import window
 
 F64 = npt.NDArray[np.float64]

@@ -2,19 +2,12 @@
 
 from engine.audio import AudioStage
 from engine.avatar import Avatar
-from engine.backdrop import backdrop
-from engine.composite import CompositeStage
-from engine.config import TRANSPARENT, EngineConfig
+from engine.config import EngineConfig
 from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Motion, Pcm, Picture
-from engine.kept import kept_with_first
 from engine.metrics import StageTimes
 from engine.motion import MotionStage
-from engine.mouth import MouthPainter
-from engine.paint import NetworkPainter
-from engine.render import Painter, RenderStage
-from engine.rig import Rig, build
+from engine.renderer import Direct, Drawing, Scene
 from engine.ring import RingBuffer
-from models import facemodel
 
 _RING_MS = 4000
 _PIECE = SAMPLE_RATE_HZ
@@ -24,7 +17,7 @@ Heard = tuple[AudioFrame, Pcm]
 
 
 class Pipeline:
-    """One session's stages, in order: audio, motion, render, composite.
+    """One session's stages, in order: audio, motion, and what draws: render, composite.
 
     Picture i comes out as soon as the sound up to `i * 40 ms + lookahead_ms` has been pushed.
 
@@ -32,6 +25,7 @@ class Pipeline:
         avatar: who speaks.
         config: with `live`, of several pictures that are ready at once only the newest is drawn;
             the others keep their sound and have no picture.
+        drawing: draws for this and other sessions; the pipeline itself if None.
 
     Attributes:
         timings: recent times of each stage.
@@ -40,23 +34,25 @@ class Pipeline:
         ConfigError: a style or a background that cannot be had.
     """
 
-    def __init__(self, avatar: Avatar, config: EngineConfig) -> None:
-        rig = rig_of(avatar, config.size_px)
+    def __init__(
+        self, avatar: Avatar, config: EngineConfig, drawing: Drawing | None = None
+    ) -> None:
         self.config = config
         self.timings = StageTimes()
         self._audio = AudioStage(config)
         self._motion = MotionStage(config)
-        self._render = RenderStage(rig, _painter(rig, config))
-        self._composite = CompositeStage(
-            rig, backdrop(rig, config.background), config.background == TRANSPARENT
-        )
+        self._drawer = (drawing or Direct()).start(Scene.of(avatar, config), self.timings)
         self.reset()
 
     def reset(self) -> None:
-        """Forgets everything heard and drawn; the next sound starts at pts 0."""
+        """Forgets everything heard; the next sound starts at pts 0."""
         self._sound = RingBuffer(_RING_MS)
-        for stage in (self._audio, self._motion, self._render, self._composite):
+        for stage in (self._audio, self._motion):
             stage.reset()
+
+    def close(self) -> None:
+        """Nothing more will be pushed."""
+        self._drawer.close()
 
     def push(self, pcm: Pcm) -> list[Picture]:
         """Takes sound in order of its pts, gives the pictures that are now ready."""
@@ -92,22 +88,7 @@ class Pipeline:
         return pictures
 
     def _picture(self, frame: AudioFrame, pcm: Pcm, motion: Motion, late: bool) -> Picture:
-        if late:
+        planes = None if late else self._drawer.draw(motion)
+        if planes is None:
             return Picture(frame.index, None, pcm, motion, frame.voice)
-        with self.timings.measure("render"):
-            (guided,) = self._render.push(motion)
-        with self.timings.measure("composite"):
-            (planes,) = self._composite.push(guided)
         return Picture(frame.index, planes.i420, pcm, motion, frame.voice, planes.alpha)
-
-
-def _painter(rig: Rig, config: EngineConfig) -> Painter:
-    if config.steps:
-        return NetworkPainter(rig, config.steps, config.backend)
-    return MouthPainter(rig)
-
-
-@kept_with_first
-def rig_of(avatar: Avatar, size_px: int) -> Rig:
-    """Made once for an avatar and a size, shared by all sessions: nothing in it changes."""
-    return build(avatar, size_px, facemodel.load())

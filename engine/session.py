@@ -53,6 +53,10 @@ class PipelineLike(Protocol):
         """Forgets everything; the next sound starts at pts 0."""
         ...
 
+    def close(self) -> None:
+        """Nothing more will be pushed."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -189,6 +193,8 @@ class Session:
             await self._peer.close()
             if self._work is not None:
                 await asyncio.wait([self._work], timeout=WORK_TIMEOUT_S)
+            if self._worker is not None:
+                self._worker.pipeline.close()
             self._work = self._worker = None
             logger.info("%s ended: %s", self.name, self.end)
 

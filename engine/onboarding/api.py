@@ -25,7 +25,7 @@ from engine.onboarding import make, photo, sample
 from engine.onboarding.anchors import anchors
 from engine.onboarding.drafts import Draft, Drafts, jpeg, mesh
 from engine.pace import Pace
-from engine.pipeline import rig_of
+from engine.renderer import rig_of
 
 MAX_TITLE: Final = 60
 MAX_WAITING: Final = 4

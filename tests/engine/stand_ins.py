@@ -23,11 +23,15 @@ class CountingPipeline:
         self.timings = StageTimes()
         self.config = config
         self.pushed: list[Pcm] = []
+        self.closed = False
         self.reset()
 
     def reset(self) -> None:
         self._sound = np.zeros(0, np.int16)
         self._next = 0
+
+    def close(self) -> None:
+        self.closed = True
 
     def push(self, pcm: Pcm) -> list[Picture]:
         assert pcm.pts == len(self._sound), "sound must come without gaps"

@@ -7,7 +7,8 @@ from engine.avatar import find
 from engine.config import EngineConfig
 from engine.frames import Pcm
 from engine.kept import kept_with_first
-from engine.pipeline import Pipeline, rig_of
+from engine.pipeline import Pipeline
+from engine.renderer import rig_of
 
 
 class Key:
