@@ -22,6 +22,7 @@ BENCHES = {
     "drift": "ten minutes of talk: is the mouth as sharp and as like at their end",
     "kernels": "each CUDA kernel against a copy of the same bytes on the GPU",
     "latency": "from the microphone to the lips in a real browser",
+    "portraits": "mouths of portraits as avatars draw them, against their own",
     "quality": "lips, head and eyes from speech against what its speakers did",
     "render": "ms a frame a stage, with and without encoding",
     "soak": "many calls and a long one: memory, threads, drift",
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         "bench",
         help="measure",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="\n".join(f"{name:8} {text}" for name, text in BENCHES.items()),
+        epilog="\n".join(f"{name:9} {text}" for name, text in BENCHES.items()),
     )
     bench.add_argument("name", choices=BENCHES, help="what is measured")
     bench.add_argument("rest", nargs=argparse.REMAINDER, help="flags of that bench, see its --help")

@@ -6,6 +6,7 @@ A Face Landmarker file (`.task`) is a zip with TensorFlow Lite files in it, whic
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,8 +39,8 @@ class Landmarker:
     def __init__(self, path: Path, threads: int = 2, count: int = LANDMARKS) -> None:
         with tempfile.TemporaryDirectory() as folder:
             model = compile_model(_network(path, Path(folder)), threads)
-        shape = tuple(model.inputs[0].shape)
-        sizes = [int(np.prod(port.shape)) for port in model.outputs]
+        shape = _shape(model.inputs[0])
+        sizes = [int(np.prod(_shape(port))) for port in model.outputs]
         if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or 1 not in sizes:
             raise BackendError(f"{path}: takes {shape}, expected a network of face landmarks")
         if 3 * count not in sizes:
@@ -47,6 +48,7 @@ class Landmarker:
             raise BackendError(f"{path}: gives {found} landmarks, expected {count}")
         self.crop_px = int(shape[1])
         self._request = model.create_infer_request()
+        # MediaPipe's has another single number after the flag: whether the tongue is out.
         self._points, self._flag = sizes.index(3 * count), sizes.index(1)
 
     def run(self, feeds: Arrays) -> Arrays:
@@ -57,6 +59,11 @@ class Landmarker:
         points = self._request.get_output_tensor(self._points).data.reshape(1, -1, 3)
         score = 1 / (1 + np.exp(-flag.clip(-30, 30)))
         return {"points": points / np.float32(self.crop_px), "score": np.float32(score)}
+
+
+def _shape(port: Any) -> tuple[int, ...]:
+    """Of an input or output for one picture: where any size goes, 1."""
+    return tuple(1 if side.is_dynamic else side.get_length() for side in port.partial_shape)
 
 
 def _network(path: Path, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from bench.quality.made import hear
 from bench.reenact import pictures
 from bench.reenact.footage import Film
 from bench.reenact.samples import at, closure, cut
-from bench.reenact.sitter import SIDE_PX, Frame, Sitter, portraits
+from bench.reenact.sitter import Frame, Sitter, portraits
 from engine.config import EngineConfig
 from engine.errors import MediaError
 from engine.frames import Motion
@@ -48,9 +48,9 @@ class Drawn:
         index: of the picture in its video.
         points: (478, 3) its landmarks, pixels of the square.
         windows: (128, 128, 3) uint8 by the name of the way, `TRUE` among them.
-        faces: (SIDE_PX, SIDE_PX, 3) uint8 by the same names.
+        faces: (S, S, 3) uint8 by the same names.
         lips: (128, 128) float32, where the lips and what they enclose are.
-        face: (SIDE_PX, SIDE_PX) float32, where the face is.
+        face: (S, S) float32, where the face is.
     """
 
     index: int
@@ -94,14 +94,8 @@ def draw(
     seen = film.see({best, *wanted})
     frame = Frame.of(points[best])
     sitter = Sitter(frame.picture(seen[best]), frame.points(points[best]))
-    painters: dict[str, Painter] = {
-        f"{n} step{'s' * (n > 1)}": NetworkPainter(sitter.rig, n, config.backend) for n in steps
-    }
-    if teacher is not None:
-        painters["teacher"] = NetworkPainter(
-            sitter.rig, TEACHER_STEPS, config.backend, folder=teacher
-        )
-    states = {name: painter.start() for name, painter in painters.items()}
+    painters = painters_of(sitter, steps, config.backend, teacher)
+    states: dict[str, object] = {name: painter.start() for name, painter in painters.items()}
     heard = hear(talk.pcm, config)
     drawn = []
     for i in wanted:
@@ -111,16 +105,40 @@ def draw(
         embedding = heard[min(film.label(i) - talk.first, len(heard) - 1)].embedding
         blink = closure(at_points, sitter.points)
         motion = Motion(i, _NO_CODE, blink=blink, embedding=embedding)
-        guided = sitter.lead(at_points)
-        told = replace(guided, motion=motion)
-        faces = {COPY: sitter.picture, WARP: sitter.compose(guided)}
-        faces[GUIDE] = sitter.compose(guided, sitter.plates.paint(guided, None)[0])
-        for name, painter in painters.items():
-            patches, states[name] = painter.paint(told, states[name])
-            faces[name] = sitter.compose(guided, patches)
-        faces[TRUE] = frame.picture(seen[i])
-        drawn.append(_windows(i, faces, at_points))
+        drawn.append(one(sitter, painters, states, at_points, frame.picture(seen[i]), motion))
     return drawn
+
+
+def painters_of(
+    sitter: Sitter, steps: Sequence[int], backend: str, teacher: Path | None = None
+) -> dict[str, Painter]:
+    """The render network by its number of steps, and a teacher; see `draw`."""
+    painters: dict[str, Painter] = {
+        f"{n} step{'s' * (n > 1)}": NetworkPainter(sitter.rig, n, backend) for n in steps
+    }
+    if teacher is not None:
+        painters["teacher"] = NetworkPainter(sitter.rig, TEACHER_STEPS, backend, folder=teacher)
+    return painters
+
+
+def one(
+    sitter: Sitter,
+    painters: Mapping[str, Painter],
+    states: dict[str, object],
+    points: F64,
+    truth: U8,
+    motion: Motion,
+) -> Drawn:
+    """A picture drawn in every way, led by its landmarks (478, 3); states are brought forward."""
+    guided = sitter.lead(points)
+    told = replace(guided, motion=motion)
+    faces = {COPY: sitter.picture, WARP: sitter.compose(guided)}
+    faces[GUIDE] = sitter.compose(guided, sitter.plates.paint(guided, None)[0])
+    for name, painter in painters.items():
+        patches, states[name] = painter.paint(told, states[name])
+        faces[name] = sitter.compose(guided, patches)
+    faces[TRUE] = truth
+    return _windows(motion.index, faces, points)
 
 
 def _windows(index: int, faces: dict[str, U8], points: F64) -> Drawn:
@@ -129,7 +147,7 @@ def _windows(index: int, faces: dict[str, U8], points: F64) -> Drawn:
     windows[TRUE] = truth
     lips = window.region(points, corner, (_WINDOW_PX, _WINDOW_PX), window.FACE_PX)
     hull = cv2.convexHull(points[: topo.IRISES[0][0], :2].astype(np.int32))
-    face = cv2.fillConvexPoly(np.zeros((SIDE_PX, SIDE_PX), np.uint8), hull, 1)
+    face = cv2.fillConvexPoly(np.zeros(faces[TRUE].shape[:2], np.uint8), hull, 1)
     return Drawn(index, points, windows, faces, lips, np.asarray(face, np.float32))
 
 

@@ -79,15 +79,19 @@ class Sitter:
     """One picture of a person that follows landmarks.
 
     Args:
-        picture: (SIDE_PX, SIDE_PX, 3) uint8.
+        picture: (N, N, 3) uint8.
         points: (478, 3) float64 its landmarks.
         shut: as in `engine.rig.ground`.
+        side_px: of the pictures to draw.
+
+    Attributes:
+        picture, points: at that size.
     """
 
-    def __init__(self, picture: U8, points: F64, shut: bool = True) -> None:
+    def __init__(self, picture: U8, points: F64, shut: bool = True, side_px: int = SIDE_PX) -> None:
         matte = np.full(picture.shape[:2], 255, np.uint8)
-        base = ground(picture, matte, points, SIDE_PX, shut)
-        self.picture, self.points = picture, base.points
+        base = ground(picture, matte, points, side_px, shut)
+        self.picture, self.points = sized(picture, side_px), base.points
         self.rig = base.rig([np.zeros((*base.nodes.shape[:2], 0, 2))] * 2, _NO_MODES, _NO_CODE)
         self.plates = MouthPainter(self.rig)
         self._follower = Follower(base, facemodel.load().stable.astype(np.int64))
@@ -98,7 +102,7 @@ class Sitter:
         return RenderStage(rig, self.plates).guide(motion, drivers)
 
     def compose(self, guided: Guided, patches: Sequence[Patch] = ()) -> U8:
-        """The picture of a guide with patches over it, (SIDE_PX, SIDE_PX, 3) uint8."""
+        """The picture of a guide with patches over it, (side_px, side_px, 3) uint8."""
         whole = replace(guided, patches=[*guided.patches, *patches])
         return CompositeStage(self.rig).picture(whole)
 
@@ -106,6 +110,14 @@ class Sitter:
         """The picture that the engine draws without a render network: warp, teeth and tongue."""
         guided = self.lead(points)
         return self.compose(guided, self.plates.paint(guided, None)[0])
+
+
+def sized(picture: U8, side_px: int) -> U8:
+    """A square picture at another size."""
+    way = cv2.INTER_AREA if picture.shape[0] > side_px else cv2.INTER_CUBIC
+    if picture.shape[0] == side_px:
+        return picture
+    return np.asarray(cv2.resize(picture, (side_px, side_px), interpolation=way), np.uint8)
 
 
 def width(points: F64) -> float:

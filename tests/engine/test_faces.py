@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from engine import landmarker
 from engine.avatar import find, names
 from engine.errors import BackendError
 from engine.faces import open_finder
@@ -229,6 +230,24 @@ def test_mediapipes_landmarks_are_read(name):
     assert said["score"].item() > 0.9
     off = np.linalg.norm((points - truth)[:, :2], axis=1).mean() / pack.eyes_px(avatar.landmarks)
     assert off < ENOUGH
+
+
+def test_a_network_of_mediapipes_own_ports_is_read(tmp_path, monkeypatch):
+    """Any number of pictures in; landmarks, the face's flag and the tongue's out."""
+    openvino = pytest.importorskip("openvino")
+    ops = openvino.opset13
+    picture = ops.parameter([-1, 256, 256, 3], np.float32, "picture")
+    middle = ops.reduce_mean(picture, np.array([1, 2, 3]), True)
+    outs = [ops.add(middle, np.zeros((1, 1, 1, n), np.float32)) for n in (3 * 478, 1)]
+    tongue = ops.reshape(ops.negative(middle), np.array([-1, 1]), False)
+    made = openvino.compile_model(openvino.Model([*outs, tongue], [picture]), "CPU")
+    monkeypatch.setattr(landmarker, "compile_model", lambda path, threads: made)
+    (tmp_path / "face.tflite").touch()
+    model = Landmarker(tmp_path / "face.tflite")
+    said = model.run({"picture": np.full((1, 3, 256, 256), 0.5, np.float32)})
+    assert model.crop_px == 256 and said["points"].shape == (1, 478, 3)
+    assert said["points"][0, 0, 0] == pytest.approx(0.5 / 256)
+    assert said["score"].item() == pytest.approx(1 / (1 + np.exp(-0.5)))
 
 
 def test_a_landmarker_file_of_another_kind_is_refused(tmp_path):
