@@ -170,6 +170,16 @@ def test_training_learns_goes_on_and_keeps_its_best(root, tmp_path):
         fit.train(root, run, replace(config, lr=1e-3))
 
 
+def test_the_recipe_of_the_large_network_runs_and_learns(root, tmp_path):
+    """A few hundred steps with a small batch: the full ones want a GPU."""
+    config = replace(fit.PRESETS["base"], steps=200, batch=4, held_out=())
+    fit.train(root, tmp_path / "run", config)
+    net = fit.load(tmp_path / "run")
+    assert sum(p.numel() for p in net.parameters()) > 12e6
+    judges = read(root, wanted=fit.validation(root, ()))
+    assert score.people(net, judges, 1).gain_db > 1.0
+
+
 def test_open_mouths_are_drawn_more_often(root):
     people = read(root)
     people.samples.plates[people.person == 0, ..., 3] = 0
