@@ -1,7 +1,7 @@
 """How like the truth the engine's pictures of clips are, by steps, beside guide and copy."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,8 +18,7 @@ from bench.reenact.sitter import SIDE_PX, Frame, Sitter, portraits
 from engine.config import EngineConfig
 from engine.errors import MediaError
 from engine.frames import Motion
-from engine.paint import NetworkPainter
-from engine.render import Painter
+from engine.paint import NetworkPainter, RenderNetwork, paint
 from models import topology as topo
 from models import window
 
@@ -94,14 +93,13 @@ def draw(
     seen = film.see({best, *wanted})
     frame = Frame.of(points[best])
     sitter = Sitter(frame.picture(seen[best]), frame.points(points[best]))
-    painters: dict[str, Painter] = {
-        f"{n} step{'s' * (n > 1)}": NetworkPainter(sitter.rig, n, config.backend) for n in steps
+    network = RenderNetwork(config.backend)
+    painters = {
+        f"{n} step{'s' * (n > 1)}": NetworkPainter(sitter.rig, n, network) for n in steps
     }
     if teacher is not None:
-        painters["teacher"] = NetworkPainter(
-            sitter.rig, TEACHER_STEPS, config.backend, folder=teacher
-        )
-    states = {name: painter.start() for name, painter in painters.items()}
+        taught = RenderNetwork(config.backend, folder=teacher)
+        painters["teacher"] = NetworkPainter(sitter.rig, TEACHER_STEPS, taught)
     heard = hear(talk.pcm, config)
     drawn = []
     for i in wanted:
@@ -111,13 +109,12 @@ def draw(
         embedding = heard[min(film.label(i) - talk.first, len(heard) - 1)].embedding
         blink = closure(at_points, sitter.points)
         motion = Motion(i, _NO_CODE, blink=blink, embedding=embedding)
-        guided = sitter.lead(at_points)
-        told = replace(guided, motion=motion)
-        faces = {COPY: sitter.picture, WARP: sitter.compose(guided)}
-        faces[GUIDE] = sitter.compose(guided, sitter.plates.paint(guided, None)[0])
+        led = sitter.lead(at_points, motion)
+        faces = {COPY: sitter.picture, WARP: sitter.compose(led)}
+        faces[GUIDE] = sitter.compose(led, sitter.plates.plates(led.guided[0]))
         for name, painter in painters.items():
-            patches, states[name] = painter.paint(told, states[name])
-            faces[name] = sitter.compose(guided, patches)
+            (patches,) = paint(led, [painter])
+            faces[name] = sitter.compose(led, patches)
         faces[TRUE] = frame.picture(seen[i])
         drawn.append(_windows(i, faces, at_points))
     return drawn
