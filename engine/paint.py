@@ -234,8 +234,11 @@ def _lit(patch: Patch, gains: F32) -> Patch:
 
 def _unclipped(guide: U8, region: F32, gains: F32) -> F32:
     """The guide as the network saw it where it may paint: its gains clip what is too bright."""
-    seen = np.minimum(guide, np.float32(255) / gains[0, :, 0, 0])
-    return np.where(region[..., None] > 0, seen, guide)
+    seen, inside = guide.astype(np.float32), region > 0
+    for channel, most in enumerate(np.float32(255) / gains[0, :, 0, 0]):
+        if most < 255:
+            np.minimum(seen[..., channel], most, out=seen[..., channel], where=inside)
+    return seen
 
 
 def _finished(guide: F32, residual: F32) -> U8:

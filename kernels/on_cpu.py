@@ -100,8 +100,9 @@ class CpuKernels:
             flow = joined_flow(
                 known.upper, known.lower, moved.drivers, moved.lines, face.nodes, known.step_px
             )
+            flow *= np.float32(known.scale)
             faces.append(face)
-            flows.append(flow * np.float32(known.scale))
+            flows.append(flow)
         return _Guides(faces, flows)
 
     def windows(
