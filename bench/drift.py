@@ -23,7 +23,7 @@ from engine.frames import FPS, FRAME_SAMPLES, Pcm
 from engine.motion import MotionStage
 from engine.mouth import MouthPainter
 from engine.onboarding.command import add_folder, library
-from engine.paint import NetworkPainter, RenderNetwork, paint
+from engine.paint import NetworkPainter, Painter, RenderNetwork, paint
 from engine.render import guide
 from engine.renderer import rig_of
 from kernels import dispatch
@@ -89,7 +89,7 @@ def talk(avatar: Avatar, config: EngineConfig, speech: npt.NDArray[np.int16]) ->
     rig = rig_of(avatar, config.size_px)
     audio, motion = AudioStage(config), MotionStage(config)
     network, kernels = RenderNetwork(config.backend), dispatch.load(config.kernels)
-    painters = [NetworkPainter(rig, config.steps, network), MouthPainter(rig)]
+    painters: list[Painter] = [NetworkPainter(rig, config.steps, network), MouthPainter(rig)]
     rows = []
     for start in tqdm(range(0, len(speech), FRAME_SAMPLES), unit="picture", disable=None):
         for frame in audio.push(Pcm(start, speech[start : start + FRAME_SAMPLES])):

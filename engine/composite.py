@@ -73,9 +73,7 @@ class Batch:
         behind = self._behind(backgrounds)
         return self._kernels.pictures(self._guides, self._over(painted), behind, clear)
 
-    def pictures(
-        self, painted: Sequence[Sequence[Patch]], backgrounds: Sequence[str]
-    ) -> list[U8]:
+    def pictures(self, painted: Sequence[Sequence[Patch]], backgrounds: Sequence[str]) -> list[U8]:
         """The same as (H, W, 3) uint8 RGB, without alpha."""
         side, corners = self.guided[0].rig.size_px, [(0, 0)] * len(self.guided)
         over, behind = self._over(painted), self._behind(backgrounds)

@@ -95,9 +95,7 @@ class Renderer:
     def _drawn(self, kernels: str, asked: Sequence[tuple[Scene, Motion]]) -> list[Planes]:
         cast = [self._opened(scene) for scene, _ in asked]
         with self._measure("render"):
-            guided = [
-                guide(rig, motion) for (rig, _), (_, motion) in zip(cast, asked, strict=True)
-            ]
+            guided = [guide(rig, motion) for (rig, _), (_, motion) in zip(cast, asked, strict=True)]
             drawn = Batch(self._kernels[kernels], guided)
             painted = paint(drawn, [painter for _, painter in cast])
         with self._measure("composite"):

@@ -94,9 +94,7 @@ def draw(
     frame = Frame.of(points[best])
     sitter = Sitter(frame.picture(seen[best]), frame.points(points[best]))
     network = RenderNetwork(config.backend)
-    painters = {
-        f"{n} step{'s' * (n > 1)}": NetworkPainter(sitter.rig, n, network) for n in steps
-    }
+    painters = {f"{n} step{'s' * (n > 1)}": NetworkPainter(sitter.rig, n, network) for n in steps}
     if teacher is not None:
         taught = RenderNetwork(config.backend, folder=teacher)
         painters["teacher"] = NetworkPainter(sitter.rig, TEACHER_STEPS, taught)

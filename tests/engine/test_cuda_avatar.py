@@ -58,9 +58,7 @@ def test_a_talking_avatar_is_as_the_cpu_draws_it(
         assert apart.mean() < 0.02 and np.quantile(apart, 0.9999) <= 2
 
 
-def test_faces_and_backgrounds_are_taken_in_once(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faces_and_backgrounds_are_taken_in_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
     usual = dispatch.load("cpu")
 

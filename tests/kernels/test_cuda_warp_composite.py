@@ -78,9 +78,7 @@ def test_windows_are_cut_from_the_same_pictures(name: str) -> None:
     for far, behind in ((None, [None] * len(guides)), (backdrops, asked.behind)):
         found = kernels.windows(guides, asked.over, corners, size, far)
         for i, window in enumerate(found):
-            expected = reference(
-                asked.known[i], 20 + i, asked.over[i], corners[i], size, behind[i]
-            )
+            expected = reference(asked.known[i], 20 + i, asked.over[i], corners[i], size, behind[i])
             np.testing.assert_array_equal(window, expected[..., :3])
 
 
@@ -138,9 +136,7 @@ def test_reference_agrees_with_the_path_on_the_cpu(seed: int) -> None:
     # The fields differ by OpenCV's 32nds of a cell, and the portrait is noise.
     assert np.abs(found.astype(int) - expected[..., :3]).mean() < 1.0
     assert np.abs(planes.alpha.astype(int) - expected[..., 3]).mean() < 0.2
-    np.testing.assert_array_equal(
-        kernels.pictures(guides, [over], far)[0].i420, rgb_to_i420(found)
-    )
+    np.testing.assert_array_equal(kernels.pictures(guides, [over], far)[0].i420, rgb_to_i420(found))
 
 
 def test_laying_between_is_opencvs_for_every_pair_and_alpha() -> None:

@@ -98,7 +98,7 @@ def test_backdrops_and_alpha_that_do_not_fit_are_refused(name: str) -> None:
         kernels.pictures(cut, [[]], [])
     with pytest.raises(ValueError, match="transparent are given for 2 pictures, expected 1"):
         kernels.pictures(cut, [[]], transparent=[True, False])
-    with pytest.raises(ValueError, match=r"a backdrop is \(8, 6, 3\) uint8, expected \('any', 8, 3\)"):
+    with pytest.raises(ValueError, match=r"a backdrop is \(8, 6, 3\) uint8, expected"):
         kernels.backdrop(np.zeros((8, 6, 3), np.uint8))
     with pytest.raises(ValueError, match=r"alpha is \(3, 3\) uint8, expected \(96, 96\)"):
         replace(portrait(0, 64), alpha=np.zeros((3, 3), np.uint8))
