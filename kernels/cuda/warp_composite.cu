@@ -129,13 +129,6 @@ template <int WIDE, int HIGH>
 __device__ inline void compose(
     const Picture& picture, const Lattice& lattice, int x, int y, Rgba (&done)[HIGH * WIDE]
 ) {
-    unsigned far[WIDE * HIGH] = {};
-    if (picture.behind != nullptr) {
-#pragma unroll
-        for (int row = 0; row < HIGH; ++row) {
-            load_behind<WIDE>(picture, x, y + row, far + row * WIDE);
-        }
-    }
     float x_px[WIDE * HIGH], y_px[WIDE * HIGH];
     float2 flow[WIDE * HIGH];
 #pragma unroll
@@ -151,6 +144,13 @@ __device__ inline void compose(
 #pragma unroll
         for (int i = 0; i < WIDE * HIGH; ++i) {
             flow[i] = sample(picture.flows, lattice_taps(lattice, x_px[i], y_px[i]));
+        }
+    }
+    unsigned far[WIDE * HIGH] = {};
+    if (picture.behind != nullptr) {
+#pragma unroll
+        for (int row = 0; row < HIGH; ++row) {
+            load_behind<WIDE>(picture, x, y + row, far + row * WIDE);
         }
     }
 #pragma unroll
