@@ -109,10 +109,12 @@ def _gaze_px(motion: Motion, rim: F32) -> F32:
 def _eyeball(rig: Rig, head: F32, window: tuple[slice, slice], iris: F32, gaze_px: F32) -> U8:
     """A window of the portrait as the head alone moves it, turned around an iris."""
     rows, columns = (np.arange(part.start, part.stop, dtype=np.float32) for part in window)
-    places = np.stack(np.meshgrid(columns, rows), axis=-1)
+    places = np.empty((len(rows), len(columns), 2), np.float32)
+    places[..., 0], places[..., 1] = columns, rows[:, None]
     way = backward_flow(head, places, STEP_PX)
     radius = float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
-    near = np.exp(-((places - iris[0]) ** 2).sum(-1) / (2 * (1.4 * radius) ** 2))
+    aside, below = (columns - iris[0, 0]) ** 2, (rows[:, None] - iris[0, 1]) ** 2
+    near = np.exp(-(aside + below) / (2 * (1.4 * radius) ** 2))
     way -= near[..., None] * gaze_px
     scale = np.float32(rig.scale)
     return warp(rig.source, way * scale, places * scale + (scale - 1) / 2)

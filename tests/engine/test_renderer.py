@@ -22,7 +22,7 @@ from kernels.dispatch import Kernels
 from kernels.on_cuda import CudaKernels
 from models import facemodel
 from tests.engine.faces import plain_avatar
-from tests.kernels.devices import ORDERS, device
+from tests.kernels.devices import GPU, ORDERS, device
 
 CODES = facemodel.load().size
 AVATARS = [avatars.find(name) for name in avatars.names()[:2]] + [plain_avatar()]
@@ -133,15 +133,15 @@ def test_a_network_that_takes_any_batch_runs_once_for_all_of_as_many_steps() -> 
     assert all(same(*pair) for pair in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize("name", [ORDERS[0], GPU])
 def test_on_cuda_kernels_a_batch_is_its_pictures_one_by_one(
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same code; kernels run as C++."""
-    usual, loaded = dispatch.load, []
+    usual, loaded, where = dispatch.load, [], device(name)
 
-    def load(name: str) -> Kernels:
-        loaded.append(name)
-        return CudaKernels(device(ORDERS[0])) if name == "cuda" else usual(name)
+    def load(asked: str) -> Kernels:
+        loaded.append(asked)
+        return CudaKernels(where) if asked == "cuda" else usual(asked)
 
     monkeypatch.setattr(dispatch, "load", load)
     fresh = [avatars.find(name) for name in avatars.names()[:2]]
