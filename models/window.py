@@ -95,7 +95,7 @@ def region(
     part = slice(low[1], high[1]), slice(low[0], high[0])
     if (high > low).all():
         soft[part] = cv2.GaussianBlur(grown[part], (0, 0), _SOFT_PX * unit)
-    return soft / np.float32(255)
+    return np.asarray(soft / np.float32(255), np.float32)
 
 
 def conditions(
