@@ -135,18 +135,6 @@ class Renderer:
         return nullcontext() if self._timings is None else self._timings.measure(stage)
 
 
-def open_kernels(name: str) -> Kernels:
-    """Kernels by name; not for several threads at once.
-
-    Raises:
-        BackendError: CuPy is not installed or there is no GPU; nothing falls back in silence.
-    """
-    try:
-        return dispatch.load(name)
-    except GpuError as error:
-        raise BackendError(str(error)) from error
-
-
 class Drawer(Protocol):
     """Draws one session's pictures, in their order."""
 
@@ -200,3 +188,15 @@ class _Direct:
 def rig_of(avatar: Avatar, size_px: int) -> Rig:
     """Made once for an avatar and a size, shared by all sessions: nothing in it changes."""
     return build(avatar, size_px, facemodel.load())
+
+
+def open_kernels(name: str) -> Kernels:
+    """Kernels by name; not for several threads at once.
+
+    Raises:
+        BackendError: CuPy is not installed or there is no GPU; nothing falls back in silence.
+    """
+    try:
+        return dispatch.load(name)
+    except GpuError as error:
+        raise BackendError(str(error)) from error
