@@ -16,16 +16,17 @@ from bench.render import SPEECH, looped
 from bench.report import Report
 from engine.audio import AudioStage
 from engine.avatar import Avatar
-from engine.composite import CompositeStage
+from engine.composite import Batch
 from engine.config import EngineConfig
 from engine.errors import ConfigError
 from engine.frames import FPS, FRAME_SAMPLES, Pcm
 from engine.motion import MotionStage
 from engine.mouth import MouthPainter
 from engine.onboarding.command import add_folder, library
-from engine.paint import NetworkPainter
-from engine.render import RenderStage
+from engine.paint import NetworkPainter, Painter, RenderNetwork, paint
+from engine.render import guide
 from engine.renderer import rig_of
+from kernels import dispatch
 from models import window
 
 F64 = npt.NDArray[np.float64]
@@ -87,17 +88,19 @@ def talk(avatar: Avatar, config: EngineConfig, speech: npt.NDArray[np.int16]) ->
     """A row (5,) for every picture: `compare` of the painted mouth with its guide."""
     rig = rig_of(avatar, config.size_px)
     audio, motion = AudioStage(config), MotionStage(config)
-    painted = RenderStage(rig, NetworkPainter(rig, config.steps, config.backend))
-    plain, composite = RenderStage(rig, MouthPainter(rig)), CompositeStage(rig)
+    network, kernels = RenderNetwork(config.backend), dispatch.load(config.kernels)
+    painters: list[Painter] = [NetworkPainter(rig, config.steps, network), MouthPainter(rig)]
     rows = []
     for start in tqdm(range(0, len(speech), FRAME_SAMPLES), unit="picture", disable=None):
         for frame in audio.push(Pcm(start, speech[start : start + FRAME_SAMPLES])):
             (moved,) = motion.push(frame)
-            (one,), (other,) = painted.push(moved), plain.push(moved)
-            x, y = (int(at) for at in window.centre(one.landmarks))
+            guided = guide(rig, moved)
+            batch = Batch(kernels, [guided] * 2)
+            painted, plain = batch.pictures(paint(batch, painters), [config.background] * 2)
+            x, y = (int(at) for at in window.centre(guided.landmarks))
             half = round(0.33 * rig.face_px)
             place = slice(max(y - half, 0), y + half), slice(max(x - half, 0), x + half)
-            rows.append(compare(*(composite.picture(guided)[place] for guided in (one, other))))
+            rows.append(compare(painted[place], plain[place]))
     return np.array(rows)
 
 

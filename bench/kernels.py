@@ -17,7 +17,7 @@ from kernels.guide import Line, cells_around
 from kernels.on_cuda import CudaKernels
 from kernels.warp_composite import Patch
 
-STEP_PX, DRIVERS, SCALE = 4, 22, 2.0
+STEP_PX, DRIVERS, SCALE = 4, 22, 3.0
 """As rigs have them."""
 _LAUNCHES, _REPEATS = 20, 15
 _PATCH_SHARE = 0.2
@@ -133,11 +133,13 @@ class _Recorder(CupyDevice):
 def _measure(report: Report, device: _Recorder, size_px: int, batch: int) -> None:
     kernels = CudaKernels(device)
     moved, patches = _batch(kernels, size_px, batch)
+    room = np.random.default_rng(1).integers(0, 256, (size_px, size_px, 3), np.uint8)
+    behind = [kernels.backdrop(room) for _ in range(batch)]
     whole_ms = []
     for _ in range(_REPEATS):
         device.forget()
         begun = time.perf_counter()
-        kernels.pictures(kernels.guide(moved), patches)
+        kernels.pictures(kernels.guide(moved), patches, behind)
         whole_ms.append(1e3 * (time.perf_counter() - begun))
     rgb = np.zeros((batch, size_px, size_px, 3), np.uint8)
     kernels.i420(rgb)
@@ -156,7 +158,7 @@ def _measure(report: Report, device: _Recorder, size_px: int, batch: int) -> Non
 
 
 def _batch(kernels: CudaKernels, size_px: int, batch: int) -> tuple[list[Moved], list[list[Patch]]]:
-    """Faces that each have a portrait of their own, a mouth's patch and three lines."""
+    """Faces that each have a portrait of their own, cut out, a mouth's patch and three lines."""
     rng = np.random.default_rng(0)
     side = size_px // STEP_PX
     # Reach falls off smoothly, as a rig's does; what is read costs the same whatever it is.
@@ -165,7 +167,8 @@ def _batch(kernels: CudaKernels, size_px: int, batch: int) -> tuple[list[Moved],
     upper = (bell * rng.uniform(0.2, 1, DRIVERS)).astype(np.float32)
     source_px = round(size_px * SCALE)
     source = rng.integers(0, 256, (source_px, source_px, 3), np.uint8)
-    portrait = Portrait(source, SCALE, STEP_PX, upper, 0.9 * upper)
+    alpha = rng.integers(0, 256, (source_px, source_px), np.uint8)
+    portrait = Portrait(source, SCALE, STEP_PX, upper, 0.9 * upper, alpha)
     lines = []
     for height, left, right in ((0.62, 0.42, 0.58), (0.4, 0.36, 0.45), (0.4, 0.55, 0.64)):
         x = np.linspace(left, right, 11) * size_px
@@ -196,10 +199,12 @@ def _traffic(size_px: int, patches: list[list[Patch]]) -> dict[str, int]:
     area, batch = size_px * size_px, len(patches)
     field = 8 * plane_of(size_px // STEP_PX)
     over = sum(4 * patch.alpha.size for each in patches for patch in each)
-    source = 4 * round(size_px * SCALE) ** 2
+    # Two rows of samples in every SCALE are touched, of those each sector.
+    source = round(4 * (size_px * SCALE) ** 2 * min(1.0, 2 / SCALE))
     return {
         # reach of the drivers in; two forward fields out and in; three flows out
         "guide.cu": batch * field * (DRIVERS + 2 * 2 + 3),
-        "warp_composite.cu": batch * (source + field + area * 3 // 2) + over,
+        # the portrait, the flow and what is behind in; planes out
+        "warp_composite.cu": batch * (source + field + 4 * area + area * 3 // 2) + over,
         "rgb_to_i420.cu": batch * (3 * area + area * 3 // 2),
     }

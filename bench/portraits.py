@@ -85,9 +85,8 @@ def draw(found: Cut, configs: list[EngineConfig]) -> measure.Drawn:
     truth = sized(found.picture, size_px)
     wanted = found.landmarks * (size_px / found.picture.shape[0])
     painters = measure.painters_of(sitter, [config.steps for config in configs], backend)
-    states: dict[str, object] = {name: painter.start() for name, painter in painters.items()}
     motion = Motion(0, _NO_CODE, blink=closure(wanted, sitter.points))
-    return measure.one(sitter, painters, states, wanted, truth, motion)
+    return measure.one(sitter, painters, wanted, truth, motion)
 
 
 def _listed(given: list[Path]) -> list[Path]:

@@ -51,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of the render network (%(default)s)",
     )
+    parser.add_argument(
+        "--kernels", default=EngineConfig().kernels, help="what draws: cpu or cuda (%(default)s)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
 
 
@@ -63,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     avatar = find(args.avatar or default_avatar())
     speech = looped(args.speech, args.seconds)
     report = Report(f"render, avatar {avatar.info.name!r}, {args.seconds:g} s of speech a size")
-    config = EngineConfig(backend=args.backend, steps=args.steps)
+    config = EngineConfig(backend=args.backend, steps=args.steps, kernels=args.kernels)
     for size_px in args.sizes:
         _measure(report, avatar, replace(config, size_px=size_px), speech)
     report.print()

@@ -161,6 +161,12 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         help="of the network that paints the mouth: 0 (none) to 4 (%(default)s)",
     )
     add("--backend", default=engine.backend, help="where networks run (%(default)s)")
+    add(
+        "--kernels",
+        default=engine.kernels,
+        metavar="NAME",
+        help="what draws pictures: cpu, or cuda on an NVIDIA GPU (%(default)s)",
+    )
 
 
 def _engine_config(args: argparse.Namespace, live: bool) -> EngineConfig:
@@ -174,6 +180,7 @@ def _engine_config(args: argparse.Namespace, live: bool) -> EngineConfig:
         background=args.background,
         backend=args.backend,
         steps=args.steps,
+        kernels=args.kernels,
         live=live,
     )
 

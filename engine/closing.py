@@ -7,11 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine.frames import Motion
-from engine.render import Guided, RenderStage
+from engine.render import flow
 from engine.rig import follow, ground, near_eyes
 from kernels.guide import NO_MAP
-from kernels.warp_composite import Patch
 from models import expression, facemodel, faceshape, measures
 from models import topology as topo
 
@@ -29,7 +27,6 @@ _STEP: Final = 0.08
 """How far a mouth is closed at a time, in face widths."""
 _WINDOW: Final = 1.7
 """Side of the square around the mouth that is warped, in face widths: nothing moves outside."""
-_STILL: Final = Motion(0, np.zeros(0, np.float32))
 
 
 def posed(points: F64, lips: F64 | None, turn: F64, fitted: faceshape.Fit | None = None) -> F64:
@@ -80,9 +77,8 @@ def led(picture: U8, points: F64, wanted: F64) -> U8:
     base = ground(picture, np.full((side, side), 255, np.uint8), points, side, shut=False)
     stable = facemodel.load().stable.astype(np.int64)
     rig, drivers = follow(base, stable, wanted[:, :2])
-    flow = RenderStage(rig, _Nothing()).guide(_STILL, drivers).flow
     axis = np.arange(side, dtype=np.float32)
-    places = flow + np.stack(np.meshgrid(axis, axis), axis=-1)
+    places = flow(rig, drivers) + np.stack(np.meshgrid(axis, axis), axis=-1)
     done = cv2.remap(picture, places, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(done, np.uint8)
 
@@ -119,14 +115,3 @@ def closed(picture: U8, points: F64) -> tuple[U8, F64]:
         window = led(window, before, after)
     around[rows, columns] = window
     return np.ascontiguousarray(around[half:-half, half:-half], np.uint8), wanted
-
-
-class _Nothing:
-    """Paints nothing."""
-
-    def start(self) -> None:
-        """Keeps nothing."""
-
-    def paint(self, guided: Guided, state: object) -> tuple[list[Patch], object]:  # noqa: ARG002
-        """No patch."""
-        return [], state

@@ -1,95 +1,114 @@
-"""Composite stage: the whole picture, and its planes for the encoder."""
+"""Pictures drawn together: guided by geometry, painted, and composed into planes for encoders."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.backdrop import backdrop
+from engine.config import TRANSPARENT
 from engine.kept import kept_with_first
 from engine.render import Guided
-from engine.rig import Rig
-from kernels.color import rgb_to_i420
-from kernels.warp_composite import lay_between, lay_over, warp
+from engine.rig import STEP_PX, Rig
+from kernels import dispatch
+from kernels.dispatch import Backdrop, Face, Kernels, Moved, Planes, Portrait
+from kernels.warp_composite import Patch
+
+__all__ = ["Batch", "Planes", "face_of", "room_of"]
 
 U8 = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Planes:
-    """One picture as encoders take it.
-
-    Attributes:
-        i420: (H * 3 // 2, W) uint8, see `Picture.i420`.
-        alpha: (H, W) uint8, see `Picture.alpha`.
-    """
-
-    i420: U8
-    alpha: U8 | None
-
-
-class CompositeStage:
-    """Guided pictures in, `Planes` out.
+class Batch:
+    """Guided pictures of one size, of any avatars, and the kernels that draw them.
 
     Args:
-        rig: the avatar.
-        behind: (H, W, 3) uint8 RGB, what the person moves over; the rig's own background if none
-            is given. A rig without alpha moves with its background and takes none.
-        transparent: nothing is behind the person, and pictures keep their alpha.
+        kernels: what draws.
+        guided: at least one.
+
+    Attributes:
+        guided: as given.
 
     Raises:
-        ValueError: the background is of another size or one too many, or the rig has no alpha.
+        ValueError: they differ in size, or are none or too many.
     """
 
-    def __init__(self, rig: Rig, behind: U8 | None = None, transparent: bool = False) -> None:
-        wanted = (rig.size_px, rig.size_px, 3)
-        if behind is not None and (rig.alpha is None or behind.shape != wanted):
-            known = "no alpha" if rig.alpha is None else f"pictures of {wanted}"
-            raise ValueError(f"background is {behind.shape}, but the rig has {known}")
-        if transparent and (rig.alpha is None or behind is not None):
-            known = "the rig has no alpha" if rig.alpha is None else "a background is given"
-            raise ValueError(f"pictures are to be transparent, but {known}")
-        self._transparent = transparent
-        self._source = _layered(rig)
-        self._behind = rig.behind if behind is None else behind
-        self._scale = np.float32(rig.scale)
-        axis = np.arange(rig.size_px, dtype=np.float32) * self._scale + (self._scale - 1) / 2
-        self._base = np.stack(np.meshgrid(axis, axis), axis=-1)
+    def __init__(self, kernels: Kernels, guided: Sequence[Guided]) -> None:
+        self.guided = guided
+        self._kernels = kernels
+        moved = [Moved(face_of(g.rig, kernels.name), g.drivers, g.lines) for g in guided]
+        self._guides = kernels.guide(moved)
 
-    def reset(self) -> None:
-        """Nothing is kept between pictures."""
+    def windows(
+        self,
+        numbers: Sequence[int],
+        patches: Sequence[Sequence[Patch]],
+        corners: Sequence[tuple[int, int]],
+        size: tuple[int, int],
+    ) -> list[U8]:
+        """Windows of some pictures, (height, width, 3) uint8 RGB: the portrait, before eyeballs are
+        laid over it and alpha cuts it out.
 
-    def flush(self) -> list[Planes]:
-        """Nothing is held back."""
-        return []
+        Args:
+            numbers: which pictures.
+            patches: laid over each.
+            corners: (x, y) of each window.
+            size: (width, height) of all.
+        """
+        return self._kernels.windows(self._guides.only(numbers), patches, corners, size)
 
-    def push(self, guided: Guided) -> list[Planes]:
-        """One guided picture gives one picture's planes."""
-        picture, alpha = self._drawn(guided)
-        return [Planes(rgb_to_i420(picture), alpha)]
+    def planes(
+        self, painted: Sequence[Sequence[Patch]], backgrounds: Sequence[str]
+    ) -> list[Planes]:
+        """Finished pictures.
 
-    def picture(self, guided: Guided) -> U8:
+        Args:
+            painted: what `engine.paint.paint` gives for each.
+            backgrounds: of each, see `engine.backdrop`.
+
+        Raises:
+            ConfigError: a background that cannot be had.
+        """
+        clear = [background == TRANSPARENT for background in backgrounds]
+        behind = self._behind(backgrounds)
+        return self._kernels.pictures(self._guides, self._over(painted), behind, clear)
+
+    def pictures(self, painted: Sequence[Sequence[Patch]], backgrounds: Sequence[str]) -> list[U8]:
         """The same as (H, W, 3) uint8 RGB, without alpha."""
-        return self._drawn(guided)[0]
+        side, corners = self.guided[0].rig.size_px, [(0, 0)] * len(self.guided)
+        over, behind = self._over(painted), self._behind(backgrounds)
+        return self._kernels.windows(self._guides, over, corners, (side, side), behind)
 
-    def _drawn(self, guided: Guided) -> tuple[U8, U8 | None]:
-        warped = warp(self._source, guided.flow * self._scale, self._base)
-        picture = np.asarray(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), np.uint8)
-        for patch in guided.patches:
-            lay_over(picture, patch)
-        if self._behind is None:
-            return picture, None
-        alpha = np.asarray(cv2.extractChannel(warped, 3), np.uint8)
-        if self._transparent:
-            return picture, alpha
-        return lay_between(picture, alpha, self._behind), None
+    def _over(self, painted: Sequence[Sequence[Patch]]) -> list[list[Patch]]:
+        return [
+            [*guided.eyes, *patches] for guided, patches in zip(self.guided, painted, strict=True)
+        ]
+
+    def _behind(self, backgrounds: Sequence[str]) -> list[Backdrop | None]:
+        return [
+            room_of(guided.rig, background, self._kernels.name)
+            for guided, background in zip(self.guided, backgrounds, strict=True)
+        ]
 
 
 @kept_with_first
-def _layered(rig: Rig) -> U8:
-    """Colours and alpha as one picture, once for all sessions: (H', W', 4).
+def face_of(rig: Rig, kernels: str) -> Face:
+    """A rig's portrait where kernels of that name find it; once for all sessions.
 
-    Four channels are sampled in half the time that three take, so it has alpha in any case.
+    Raises:
+        GpuError: see `kernels.dispatch.load`.
     """
-    alpha = np.full(rig.source.shape[:2], 255, np.uint8) if rig.alpha is None else rig.alpha
-    return np.dstack([rig.source, alpha])
+    portrait = Portrait(rig.source, rig.scale, STEP_PX, rig.upper, rig.lower, rig.alpha)
+    return dispatch.load(kernels).prepare(portrait)
+
+
+@kept_with_first
+def room_of(rig: Rig, background: str, kernels: str) -> Backdrop | None:
+    """What is behind a rig's person, once for all sessions; None where nothing is.
+
+    Raises:
+        ConfigError: a background that cannot be had.
+        GpuError: see `face_of`.
+    """
+    picture = backdrop(rig, background)
+    return None if picture is None else dispatch.load(kernels).backdrop(picture)

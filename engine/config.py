@@ -13,6 +13,8 @@ def _check(name: str, value: float, low: float, high: float) -> None:
 
 TRANSPARENT = "transparent"
 """The background that is none: films alone carry it."""
+KERNELS = ("cpu", "cuda")
+"""What draws pictures, see `kernels.dispatch`."""
 EXPRESSIONS: dict[str, tuple[float, float]] = {
     "serious": (-0.2, -0.008),
     "neutral": (0.0, 0.0),
@@ -36,6 +38,7 @@ class EngineConfig:
             `transparent` where not `live`, see `engine.backdrop`.
         backend: where networks run, see `engine.backends`.
         steps: denoising steps of the render network; 0 is geometry with plates of teeth alone.
+        kernels: what draws pictures, one of `KERNELS`.
         live: drop late pictures (a call) rather than draw every one (a file).
 
     Raises:
@@ -51,6 +54,7 @@ class EngineConfig:
     background: str = "still"
     backend: str = "openvino"
     steps: int = 1
+    kernels: str = "cpu"
     live: bool = False
 
     def __post_init__(self) -> None:
@@ -69,6 +73,8 @@ class EngineConfig:
                 "expected 'still', 'blur', a colour '#rrggbb' or a picture file"
             )
         _check("steps", self.steps, 0, 4)
+        if self.kernels not in KERNELS:
+            raise ConfigError(f"kernels is {self.kernels[:40]!r}, expected one of {list(KERNELS)}")
         _check("seed", self.seed, 0, 2**32 - 1)
 
 

@@ -84,7 +84,7 @@ def load_plates(folder: Path = PLATES) -> tuple[Plate, ...]:
 
 
 class MouthPainter:
-    """Paints what shows between the lips. Stateless: its session state is None."""
+    """Paints what shows between the lips."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
@@ -99,26 +99,23 @@ class MouthPainter:
         self._plates = [p.scaled(mouth_px / p.mouth_px) for p in load_plates()]
         self._light = _light(rig)
 
-    def start(self) -> None:
-        """A session needs no state."""
-
-    def paint(self, guided: Guided, state: object) -> tuple[list[Patch], object]:
+    def plates(self, guided: Guided) -> list[Patch]:
         """One patch where the lips part, none where they touch."""
         upper = self._smooth @ guided.landmarks[topo.UPPER_INNER_LIP]
         lower = self._smooth @ guided.landmarks[topo.LOWER_INNER_LIP]
         gap = lower[:, 1] - upper[:, 1]
         if gap.max() < 0.3:
-            return [], state
+            return []
         upper, lower = parted(upper, lower)
         rim = np.concatenate([upper, lower[::-1]])
         window = window_around(rim, _MARGIN_PX, self._rig.size_px)
         if window is None:
-            return [], state
+            return []
         alpha = polygon_mask(rim, window)
         rgb = self._inside(guided, window)
         shade = self._shade(alpha, float(gap.max()))
         done = np.clip(_CAVITY + (rgb - _CAVITY) * shade[..., None], 0, 255).astype(np.uint8)
-        return [Patch(window[1].start, window[0].start, done, alpha)], state
+        return [Patch(window[1].start, window[0].start, done, alpha)]
 
     def _inside(self, guided: Guided, window: tuple[slice, slice]) -> F32:
         """Cavity and plates in the window: (h, w, 3) float32."""

@@ -1,17 +1,16 @@
-"""Render stage: motion to a backward flow of the whole picture, and patches where a warp cannot do.
+"""What a motion makes of an avatar: where its landmarks go, where its face parts, its eyeballs.
 
-Geometry moves what it can; a painter draws what the portrait does not show (the mouth's inside).
+Geometry moves what it can; `engine.paint` draws what the portrait does not show.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from engine.frames import Motion
-from engine.rig import STEP_PX, Rig
+from engine.rig import POSE_DRIVERS, STEP_PX, Rig
 from kernels.guide import (
     Line,
     backward_flow,
@@ -33,102 +32,92 @@ _SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guided:
-    """One picture before it is composed.
+    """One picture before it is painted.
 
     Attributes:
+        rig: whose.
         motion: what is drawn.
         drivers: (N, 2) float32, see `Rig.coefficients`.
         landmarks: (478, 2) float32 pixels, where the motion takes them.
-        flow: (H, W, 2) float32 backward flow in the picture's pixels.
-        patches: windows painted over the warped portrait, in order.
+        lines: where the face parts, see `parting`.
+        eyes: the eyeballs, laid over the warped portrait.
     """
 
+    rig: Rig
     motion: Motion
     drivers: F32
     landmarks: F32
-    flow: F32
-    patches: list[Patch]
+    lines: list[Line]
+    eyes: list[Patch]
 
 
-class Painter(Protocol):
-    """Draws what the warp cannot know. Keeps no state of its own: a session hands it back."""
-
-    def start(self) -> object:
-        """State of a session that has drawn nothing yet."""
-
-    def paint(self, guided: Guided, state: object) -> tuple[list[Patch], object]:
-        """Patches for one picture, and the state for the next."""
-
-
-class RenderStage:
-    """Motion in, guided pictures out.
+def guide(rig: Rig, motion: Motion, drivers: F32 | None = None) -> Guided:
+    """What geometry alone gives.
 
     Args:
-        rig: the avatar, shared between sessions.
-        painter: shared too; its state is this session's.
+        rig: the avatar.
+        motion: what it does.
+        drivers: the motion's if not given.
+
+    Raises:
+        ValueError: the lip code has another length than the face model's.
     """
+    drivers = rig.coefficients(motion) if drivers is None else drivers
+    landmarks = rig.landmarks[:, :2] + rig.points @ drivers
+    eyes = _eyes(rig, motion, drivers, landmarks)
+    return Guided(rig, motion, drivers, landmarks, parting(landmarks, rig), eyes)
 
-    def __init__(self, rig: Rig, painter: Painter) -> None:
-        self._rig = rig
-        self._painter = painter
-        self._lattice = lattice(rig.size_px, STEP_PX)
-        axis = np.arange(rig.size_px, dtype=np.float32)
-        self._pixels = np.stack(np.meshgrid(axis, axis), axis=-1)
-        self.reset()
 
-    def reset(self) -> None:
-        """Forgets the pictures drawn so far."""
-        self._state = self._painter.start()
+def flow(rig: Rig, drivers: F32) -> F32:
+    """Backward flow of the whole picture, (H, W, 2) float32 of its pixels."""
+    lines = parting(rig.landmarks[:, :2] + rig.points @ drivers, rig)
+    nodes = lattice(rig.size_px, STEP_PX)
+    return joined_flow(rig.upper, rig.lower, drivers, lines, nodes, STEP_PX)
 
-    def flush(self) -> list[Guided]:
-        """Nothing is held back."""
-        return []
 
-    def push(self, motion: Motion) -> list[Guided]:
-        """One motion gives one guided picture."""
-        guided = self.guide(motion, self._rig.coefficients(motion))
-        painted, self._state = self._painter.paint(guided, self._state)
-        guided.patches.extend(painted)
-        return [guided]
-
-    def guide(self, motion: Motion, drivers: F32) -> Guided:
-        """What geometry alone gives, for drivers that need not come of the motion."""
-        rig = self._rig
-        landmarks = rig.landmarks[:, :2] + rig.points @ drivers
-        flow = self._flow(drivers, landmarks)
-        eyes = [self._eye(eye, motion, drivers, landmarks) for eye in range(2)]
-        patches = [patch for patch in eyes if patch is not None]
-        return Guided(motion, drivers, landmarks, flow, patches)
-
-    def _flow(self, drivers: F32, landmarks: F32) -> F32:
-        """Upper and lower field, joined along the lines where the face parts."""
-        rig = self._rig
-        lines = parting(landmarks, rig)
-        return joined_flow(rig.upper, rig.lower, drivers, lines, self._lattice, STEP_PX)
-
-    def _eye(self, eye: int, motion: Motion, drivers: F32, landmarks: F32) -> Patch | None:
-        """The eyeball: it follows the head and its gaze, not the lids that slide over it."""
+def _eyes(rig: Rig, motion: Motion, drivers: F32, landmarks: F32) -> list[Patch]:
+    """The eyeballs: they follow the head and their gaze, not the lids that slide over them."""
+    seen = []
+    for eye in range(2):
         if motion.blink[eye] == 0.0 and motion.gaze == (0.0, 0.0):
-            return None
-        rig = self._rig
+            continue
         upper, lower = parted(landmarks[topo.UPPER_LIDS[eye]], landmarks[topo.LOWER_LIDS[eye]])
         gap_px = float((lower - upper)[:, 1].max())
         rim = np.concatenate([upper, lower[::-1]])
         window = window_around(rim, _EYE_MARGIN_PX, rig.size_px)
-        if window is None or gap_px < _SHUT_LIDS_PX:
-            return None
-        places = self._pixels[window]
-        flow = backward_flow(forward_field(rig.head, drivers[:4]), places, STEP_PX)
+        if window is not None and gap_px >= _SHUT_LIDS_PX:
+            seen.append((eye, gap_px, rim, window))
+    if not seen:
+        return []
+    head = forward_field(rig.head, drivers[:POSE_DRIVERS])
+    made = []
+    for eye, gap_px, rim, window in seen:
         iris = landmarks[topo.IRISES[eye]]
-        radius = float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
-        near = np.exp(-((places - iris[0]) ** 2).sum(-1) / (2 * (1.4 * radius) ** 2))
-        width = float(np.linalg.norm(rim[0] - rim[8]))
-        flow -= near[..., None] * np.asarray(motion.gaze, np.float32) * width
+        rgb = _eyeball(rig, head, window, iris, _gaze_px(motion, rim))
         fade = min((gap_px - _SHUT_LIDS_PX) / _SHUT_LIDS_PX, 1.0)
         alpha = np.asarray(cv2.convertScaleAbs(polygon_mask(rim, window), alpha=fade), np.uint8)
-        scale = np.float32(rig.scale)
-        rgb = warp(rig.source, flow * scale, places * scale + (scale - 1) / 2)
-        return Patch(window[1].start, window[0].start, rgb, alpha)
+        made.append(Patch(window[1].start, window[0].start, rgb, alpha))
+    return made
+
+
+def _gaze_px(motion: Motion, rim: F32) -> F32:
+    """How far a gaze turns an eyeball: (2,) pixels."""
+    width = float(np.linalg.norm(rim[0] - rim[8]))
+    return np.asarray(motion.gaze, np.float32) * width
+
+
+def _eyeball(rig: Rig, head: F32, window: tuple[slice, slice], iris: F32, gaze_px: F32) -> U8:
+    """A window of the portrait as the head alone moves it, turned around an iris."""
+    rows, columns = (np.arange(part.start, part.stop, dtype=np.float32) for part in window)
+    places = np.empty((len(rows), len(columns), 2), np.float32)
+    places[..., 0], places[..., 1] = columns, rows[:, None]
+    way = backward_flow(head, places, STEP_PX)
+    radius = float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
+    aside, below = (columns - iris[0, 0]) ** 2, (rows[:, None] - iris[0, 1]) ** 2
+    near = np.exp(-(aside + below) / (2 * (1.4 * radius) ** 2))
+    way -= near[..., None] * gaze_px
+    scale = np.float32(rig.scale)
+    return warp(rig.source, way * scale, places * scale + (scale - 1) / 2)
 
 
 def parting(landmarks: F32, rig: Rig) -> list[Line]:

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from engine.avatar import Avatar
-from engine.backdrop import backdrop
-from engine.composite import CompositeStage, Planes
-from engine.config import TRANSPARENT, EngineConfig
+from engine.composite import Batch, Planes, face_of, room_of
+from engine.config import EngineConfig
+from engine.errors import BackendError
 from engine.frames import Motion
 from engine.kept import kept_with_first
 from engine.metrics import StageTimes
 from engine.mouth import MouthPainter
-from engine.paint import NetworkPainter
-from engine.render import Painter, RenderStage
+from engine.paint import NetworkPainter, Painter, RenderNetwork, paint
+from engine.render import guide
 from engine.rig import Rig, build
+from kernels import dispatch
+from kernels.dispatch import Kernels
+from kernels.gpu import GpuError
 from models import facemodel
 
 
@@ -25,7 +28,7 @@ class Scene:
 
     Attributes:
         avatar: who speaks.
-        size_px, background, backend, steps: see `EngineConfig`.
+        size_px, background, backend, steps, kernels: see `EngineConfig`.
     """
 
     avatar: Avatar
@@ -33,49 +36,100 @@ class Scene:
     background: str
     backend: str
     steps: int
+    kernels: str = "cpu"
 
     @classmethod
     def of(cls, avatar: Avatar, config: EngineConfig) -> Self:
         """What settings make of an avatar."""
-        return cls(avatar, config.size_px, config.background, config.backend, config.steps)
+        return cls(
+            avatar,
+            config.size_px,
+            config.background,
+            config.backend,
+            config.steps,
+            config.kernels,
+        )
 
 
 class Renderer:
     """Draws motions of any scenes. Not for several threads at once: what is large is shared.
 
     Args:
-        timings: where the times of `render` and `composite` go, if anywhere.
+        timings: where the times of `render` and `composite` go, if anywhere; those of a batch count
+            as one.
     """
 
     def __init__(self, timings: StageTimes | None = None) -> None:
         self._timings = timings
-        self._ready = kept_with_first(_stages)
+        self._kernels: dict[str, Kernels] = {}
+        self._networks: dict[str, RenderNetwork] = {}
+        self._ready = kept_with_first(self._cast)
 
     def open(self, scene: Scene) -> None:
         """Makes a scene ready, so that its first picture takes no longer than the others.
 
         Raises:
             ConfigError: a background that cannot be had.
-            BackendError: a backend that cannot be had.
+            BackendError: a backend or kernels that cannot be had.
         """
-        self._ready(scene.avatar, scene.size_px, scene.background, scene.backend, scene.steps)
+        self._opened(scene)
 
     def render(self, batch: Sequence[tuple[Scene, Motion]]) -> list[Planes]:
-        """Draws a batch; its scenes are of one size, and are opened where they were not.
+        """Draws a batch, in its order; scenes are opened where they were not.
+
+        Pictures of one size and one kind of kernels are drawn together; of those, mouths of one
+        backend and as many steps are painted together.
 
         Raises:
             ConfigError, BackendError: see `open`.
         """
-        done = []
-        for scene, motion in batch:
-            render, composite = self._ready(
-                scene.avatar, scene.size_px, scene.background, scene.backend, scene.steps
-            )
-            with self._measure("render"):
-                (guided,) = render.push(motion)
-            with self._measure("composite"):
-                done += composite.push(guided)
-        return done
+        alike: dict[tuple[str, int], list[int]] = {}
+        for number, (scene, _) in enumerate(batch):
+            alike.setdefault((scene.kernels, scene.size_px), []).append(number)
+        done: dict[int, Planes] = {}
+        for (kernels, _), numbers in alike.items():
+            made = self._drawn(kernels, [batch[number] for number in numbers])
+            done.update(zip(numbers, made, strict=True))
+        return [done[number] for number in range(len(batch))]
+
+    def _drawn(self, kernels: str, asked: Sequence[tuple[Scene, Motion]]) -> list[Planes]:
+        cast = [self._opened(scene) for scene, _ in asked]
+        with self._measure("render"):
+            guided = [guide(rig, motion) for (rig, _), (_, motion) in zip(cast, asked, strict=True)]
+            drawn = Batch(self._kernels[kernels], guided)
+            painted = paint(drawn, [painter for _, painter in cast])
+        with self._measure("composite"):
+            return drawn.planes(painted, [scene.background for scene, _ in asked])
+
+    def _opened(self, scene: Scene) -> tuple[Rig, Painter]:
+        return self._ready(
+            scene.avatar,
+            scene.size_px,
+            scene.background,
+            scene.backend,
+            scene.steps,
+            scene.kernels,
+        )
+
+    def _cast(
+        self,
+        avatar: Avatar,
+        size_px: int,
+        background: str,
+        backend: str,
+        steps: int,
+        kernels: str,
+    ) -> tuple[Rig, Painter]:
+        if kernels not in self._kernels:
+            self._kernels[kernels] = open_kernels(kernels)
+        rig = rig_of(avatar, size_px)
+        room_of(rig, background, kernels)
+        face_of(rig, kernels)
+        if not steps:
+            return rig, MouthPainter(rig)
+        if backend not in self._networks:
+            self._networks[backend] = RenderNetwork(backend)
+        return rig, NetworkPainter(rig, steps, self._networks[backend])
 
     def _measure(self, stage: str) -> AbstractContextManager[None]:
         return nullcontext() if self._timings is None else self._timings.measure(stage)
@@ -136,10 +190,13 @@ def rig_of(avatar: Avatar, size_px: int) -> Rig:
     return build(avatar, size_px, facemodel.load())
 
 
-def _stages(
-    avatar: Avatar, size_px: int, background: str, backend: str, steps: int
-) -> tuple[RenderStage, CompositeStage]:
-    rig = rig_of(avatar, size_px)
-    painter: Painter = NetworkPainter(rig, steps, backend) if steps else MouthPainter(rig)
-    composite = CompositeStage(rig, backdrop(rig, background), background == TRANSPARENT)
-    return RenderStage(rig, painter), composite
+def open_kernels(name: str) -> Kernels:
+    """Kernels by name; not for several threads at once.
+
+    Raises:
+        BackendError: CuPy is not installed or there is no GPU; nothing falls back in silence.
+    """
+    try:
+        return dispatch.load(name)
+    except GpuError as error:
+        raise BackendError(str(error)) from error

@@ -26,6 +26,8 @@ class Portrait:
         step_px: of the lattice, even.
         upper, lower: (G, G, N) float32, reach of each driver above and below where the face parts;
             G * step_px is the picture's size.
+        alpha: (H', W') uint8 of the person, whose colours `source` then holds also around them;
+            None where the whole portrait moves.
     """
 
     source: U8
@@ -33,9 +35,12 @@ class Portrait:
     step_px: int
     upper: F32
     lower: F32
+    alpha: U8 | None = None
 
     def __post_init__(self) -> None:
         _check("source", self.source, np.uint8, (None, None, 3))
+        if self.alpha is not None:
+            _check("alpha", self.alpha, np.uint8, self.source.shape[:2])
         _check("upper", self.upper, np.float32, (None, self.upper.shape[0], None))
         _check("lower", self.lower, np.float32, self.upper.shape)
         if self.step_px < 2 or self.step_px % 2:
@@ -74,18 +79,63 @@ class Face(Protocol):
         """See above."""
 
 
+class Backdrop(Protocol):
+    """What people move over, made ready; shared by all sessions that show it.
+
+    Attributes:
+        size_px: its side.
+    """
+
+    @property
+    def size_px(self) -> int:
+        """See above."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planes:
+    """One picture as encoders take it.
+
+    Attributes:
+        i420: (H * 3 // 2, W) uint8.
+        alpha: (H, W) uint8 of the person, by which `i420` is not multiplied; None unless asked for.
+    """
+
+    i420: U8
+    alpha: U8 | None = None
+
+
 class Guides(Protocol):
     """Backward flows of a batch, wherever they lie."""
 
     def __len__(self) -> int:
         """Faces in the batch."""
 
+    def only(self, numbers: Sequence[int]) -> "Guides":
+        """Those of some faces, in that order; nothing is copied."""
+
+
+Behind = Sequence[Backdrop | None]
+"""What is behind the person of each picture; None where the whole portrait is shown."""
+
 
 class Kernels(Protocol):
-    """One way to make pictures. Sessions of different portraits share a batch."""
+    """One way to make pictures. Sessions of different portraits share a batch.
+
+    Attributes:
+        name: what `load` knows them by. Faces and backdrops serve all kernels of that name.
+    """
+
+    name: str
 
     def prepare(self, portrait: Portrait) -> Face:
         """Takes a portrait in, once."""
+
+    def backdrop(self, rgb: U8) -> Backdrop:
+        """Takes (S, S, 3) uint8 RGB in, once.
+
+        Raises:
+            ValueError: the shape or dtype is another.
+        """
 
     def guide(self, batch: Sequence[Moved]) -> Guides:
         """Where every pixel of each picture comes from.
@@ -101,24 +151,37 @@ class Kernels(Protocol):
         patches: Sequence[Sequence[Patch]],
         corners: Sequence[tuple[int, int]],
         size: tuple[int, int],
+        behind: Behind | None = None,
     ) -> list[U8]:
         """A window of each picture, (height, width, 3) uint8 RGB: what a network is shown.
 
         Args:
             guides: of the batch.
-            patches: of each picture, laid over it in order.
+            patches: of each picture, laid over it in order, before alpha cuts it out.
             corners: (x, y) of each window in its picture.
             size: (width, height) of all.
+            behind: of each picture, nothing if not given.
 
         Raises:
-            ValueError: as many patches or corners are not given, or a patch is damaged.
+            ValueError: as many patches, corners or backdrops are not given, a patch is damaged, or
+                a backdrop is of another size or behind a portrait without alpha.
         """
 
-    def pictures(self, guides: Guides, patches: Sequence[Sequence[Patch]]) -> list[U8]:
-        """Each whole picture, (H * 3 // 2, W) uint8 I420.
+    def pictures(
+        self,
+        guides: Guides,
+        patches: Sequence[Sequence[Patch]],
+        behind: Behind | None = None,
+        transparent: Sequence[bool] | None = None,
+    ) -> list[Planes]:
+        """Each whole picture.
+
+        Args:
+            guides, patches, behind: see `windows`.
+            transparent: which pictures give their alpha beside them; none if not given.
 
         Raises:
-            ValueError: see `windows`.
+            ValueError: see `windows`; or one is to be transparent that has a backdrop or no alpha.
         """
 
     def i420(self, rgb: U8) -> list[U8]:
@@ -192,6 +255,31 @@ def check_patches(count: int, patches: Sequence[Sequence[Patch]]) -> None:
     for patch in (patch for each in patches for patch in each):
         _check("a patch's rgb", patch.rgb, np.uint8, (None, None, 3))
         _check("a patch's alpha", patch.alpha, np.uint8, patch.rgb.shape[:2])
+
+
+def check_behind(
+    faces: Sequence[Face], behind: Behind | None, transparent: Sequence[bool] | None
+) -> tuple[Behind, Sequence[bool]]:
+    """Both, made up where they are not given; raises ValueError as `Kernels.pictures` says."""
+    behind = [None] * len(faces) if behind is None else behind
+    transparent = [False] * len(faces) if transparent is None else transparent
+    for what, given in (("backdrops", behind), ("transparent", transparent)):
+        if len(given) != len(faces):
+            raise ValueError(f"{what} are given for {len(given)} pictures, expected {len(faces)}")
+    for face, back, clear in zip(faces, behind, transparent, strict=True):
+        portrait = face.portrait
+        if portrait.alpha is None and (clear or back is not None):
+            raise ValueError("a backdrop or alpha is asked for, but the portrait has no alpha")
+        if back is not None and back.size_px != portrait.size_px:
+            raise ValueError(f"a backdrop has {back.size_px} px, expected {portrait.size_px}")
+        if clear and back is not None:
+            raise ValueError("a picture is to be transparent, but has a backdrop")
+    return behind, transparent
+
+
+def check_backdrop(rgb: U8) -> None:
+    """Raises ValueError unless it is (S, S, 3) uint8."""
+    _check("a backdrop", rgb, np.uint8, (None, rgb.shape[0], 3))
 
 
 def check_windows(

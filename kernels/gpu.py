@@ -53,13 +53,15 @@ PICTURE = np.dtype(
         ("flows", "u8"),
         ("lines", "u8"),
         ("patches", "u8"),
+        ("behind", "u8"),
         ("out", "u8"),
+        ("alpha", "u8"),
         ("source_size", "i4", 2),
         ("scale", "f4"),
         ("line_count", "i4"),
         ("patch_count", "i4"),
         ("corner", "i4", 2),
-        ("unused", "i4"),
+        ("side_px", "i4"),
     ]
 )
 _ALIGNMENT = 16

@@ -11,10 +11,14 @@ from kernels.cuda.guide import guide, packed_fields, packed_lines, plane_of
 from kernels.cuda.rgb_to_i420 import rgb_to_i420
 from kernels.cuda.warp_composite import packed_source, warp_composite
 from kernels.dispatch import (
+    Behind,
     Guides,
     Moved,
+    Planes,
     Portrait,
+    check_backdrop,
     check_batch,
+    check_behind,
     check_patches,
     check_rgb,
     check_windows,
@@ -40,17 +44,35 @@ class _Face:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Backdrop:
+    """A background on the device, as RGBX."""
+
+    size_px: int
+    pixels: Memory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Guides:
-    """Flows (batch, 3, plane, 2) float32 on the device, and where each face's lines lie."""
+    """Where each face's flows (3, plane, 2) float32 and lines lie on the device."""
 
     faces: list[_Face]
-    flows: Memory
+    flows: U64
     lines: U64
     counts: list[int]
     kept: tuple[Memory, ...]
 
     def __len__(self) -> int:
         return len(self.faces)
+
+    def only(self, numbers: Sequence[int]) -> "_Guides":
+        chosen = list(numbers)
+        return _Guides(
+            [self.faces[n] for n in chosen],
+            self.flows[chosen],
+            self.lines[chosen],
+            [self.counts[n] for n in chosen],
+            self.kept,
+        )
 
 
 class CudaKernels:
@@ -59,15 +81,24 @@ class CudaKernels:
     Not for several threads at once: a device does one thing after the other.
     """
 
+    name = "cuda"
+
     def __init__(self, device: Device) -> None:
         self._device = device
 
     def prepare(self, portrait: Portrait) -> _Face:
         """See `Kernels.prepare`."""
-        source = self._upload(packed_source(portrait.source))
+        source = self._upload(packed_source(portrait.source, portrait.alpha))
         fields = self._upload(packed_fields(portrait.upper, portrait.lower))
         self._device.wait()
         return _Face(portrait, source, fields)
+
+    def backdrop(self, rgb: U8) -> _Backdrop:
+        """See `Kernels.backdrop`."""
+        check_backdrop(rgb)
+        pixels = self._upload(packed_source(rgb))
+        self._device.wait()
+        return _Backdrop(len(rgb), pixels)
 
     def guide(self, batch: Sequence[Moved]) -> _Guides:
         """See `Kernels.guide`."""
@@ -93,7 +124,7 @@ class CudaKernels:
         table["flows"] = flows.address + flow_bytes * number
         arena.send()
         guide(self._device, at, len(batch), drivers, side, known.step_px)
-        return _Guides(faces, flows, lines, counts, (forward, arena.memory))
+        return _Guides(faces, table["flows"].copy(), lines, counts, (forward, flows, arena.memory))
 
     def windows(
         self,
@@ -101,14 +132,38 @@ class CudaKernels:
         patches: Sequence[Sequence[Patch]],
         corners: Sequence[tuple[int, int]],
         size: tuple[int, int],
+        behind: Behind | None = None,
     ) -> list[U8]:
         """See `Kernels.windows`."""
-        return self._made(guides, patches, corners, size, "rgb")
+        known = own(guides, _Guides)
+        check_patches(len(known), patches)
+        check_windows(len(known), corners, size, known.faces[0].portrait.size_px)
+        far, clear = check_behind(known.faces, behind, None)
+        each = 3 * size[0] * size[1]
+        pixels = self._made(known, patches, corners, size, far, clear, "rgb")
+        return list(pixels[: each * len(known)].reshape(len(known), size[1], size[0], 3))
 
-    def pictures(self, guides: Guides, patches: Sequence[Sequence[Patch]]) -> list[U8]:
+    def pictures(
+        self,
+        guides: Guides,
+        patches: Sequence[Sequence[Patch]],
+        behind: Behind | None = None,
+        transparent: Sequence[bool] | None = None,
+    ) -> list[Planes]:
         """See `Kernels.pictures`."""
-        side = own(guides, _Guides).faces[0].portrait.size_px
-        return self._made(guides, patches, [(0, 0)] * len(guides), (side, side), "i420")
+        known = own(guides, _Guides)
+        check_patches(len(known), patches)
+        far, clear = check_behind(known.faces, behind, transparent)
+        count, side = len(known), known.faces[0].portrait.size_px
+        corners = [(0, 0)] * count
+        pixels = self._made(known, patches, corners, (side, side), far, clear, "i420")
+        end = count * side * side * 3 // 2
+        made = pixels[:end].reshape(count, side * 3 // 2, side)
+        alphas = iter(pixels[end:].reshape(-1, side, side))
+        return [
+            Planes(i420, next(alphas) if asked else None)
+            for i420, asked in zip(made, clear, strict=True)
+        ]
 
     def i420(self, rgb: U8) -> list[U8]:
         """See `Kernels.i420`."""
@@ -122,26 +177,32 @@ class CudaKernels:
 
     def _made(
         self,
-        guides: Guides,
+        guides: _Guides,
         patches: Sequence[Sequence[Patch]],
         corners: Sequence[tuple[int, int]],
         size: tuple[int, int],
+        behind: Behind,
+        clear: Sequence[bool],
         form: Literal["rgb", "i420"],
-    ) -> list[U8]:
-        known = own(guides, _Guides)
-        check_patches(len(known), patches)
-        portrait = known.faces[0].portrait
-        check_windows(len(known), corners, size, portrait.size_px)
-        shape = (size[1], size[0], 3) if form == "rgb" else (size[1] * 3 // 2, size[0])
-        each = int(np.prod(shape))
-        done = self._device.empty(each * len(known))
-        arena, table, at = self._table(known, patches)
+    ) -> U8:
+        """All that comes out, one picture after the other, then the alpha of those that are clear:
+        one copy."""
+        count, area = len(guides), size[0] * size[1]
+        each = area * 3 if form == "rgb" else area * 3 // 2
+        nbytes = count * each + area * sum(clear)
+        done = self._device.empty(nbytes)
+        arena, table, at = self._table(guides, patches)
         table["corner"] = corners
-        table["out"] = done.address + each * np.arange(len(known), dtype=np.uint64)
+        table["out"] = done.address + each * np.arange(count, dtype=np.uint64)
+        place = done.address + count * each + area * _before([int(asked) for asked in clear])
+        table["alpha"] = np.where(clear, place, 0)
+        backs = [None if back is None else own(back, _Backdrop) for back in behind]
+        table["behind"] = [0 if back is None else back.pixels.address for back in backs]
         arena.send()
+        portrait = guides.faces[0].portrait
         side, step_px = portrait.upper.shape[0], portrait.step_px
-        warp_composite(self._device, at, len(known), side, step_px, size, form)
-        return list(self._device.fetch(done, each * len(known)).reshape(len(known), *shape))
+        warp_composite(self._device, at, count, side, step_px, size, form)
+        return self._device.fetch(done, nbytes)
 
     def _table(
         self, guides: _Guides, patches: Sequence[Sequence[Patch]]
@@ -161,10 +222,8 @@ class CudaKernels:
         table["source"] = [face.source.address for face in guides.faces]
         table["source_size"] = [face.portrait.source.shape[1::-1] for face in guides.faces]
         table["scale"] = [face.portrait.scale for face in guides.faces]
-        side = guides.faces[0].portrait.upper.shape[0]
-        flow_bytes = _FLOWS * plane_of(side) * _FLOW_BYTES
-        number = np.arange(len(guides), dtype=np.uint64)
-        table["flows"] = guides.flows.address + flow_bytes * number
+        table["side_px"] = guides.faces[0].portrait.size_px
+        table["flows"] = guides.flows
         table["lines"], table["line_count"] = guides.lines, guides.counts
         counts = [len(each) for each in patches]
         table["patches"] = at_patches + PATCH.itemsize * _before(counts)

@@ -56,10 +56,13 @@ def lay_over(picture: U8, patch: Patch) -> None:
         return
     rows = slice(top - patch.y, bottom - patch.y)
     columns = slice(left - patch.x, right - patch.x)
-    under = picture[top:bottom, left:right]
-    alpha = patch.alpha[rows, columns, None].astype(np.int32)
-    over = patch.rgb[rows, columns].astype(np.int32)
-    mixed = under * (255 - alpha) + over * alpha + 127
+    under, over = picture[top:bottom, left:right], patch.rgb[rows, columns]
+    alpha = patch.alpha[rows, columns, None]
+    if alpha.min() == 255:  # as painted windows are: a tenth of the time
+        under[:] = over
+        return
+    share = alpha.astype(np.int32)
+    mixed = under * (255 - share) + over.astype(np.int32) * share + 127
     under[:] = mixed // 255
 
 

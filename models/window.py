@@ -87,8 +87,15 @@ def region(
     cv2.fillConvexPoly(mask, places, 255, cv2.LINE_AA, _SUBPIXEL_BITS)
     wide = 2 * round(_RIM_PX * unit) + 1
     grown = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide)))
-    soft = cv2.GaussianBlur(grown, (0, 0), _SOFT_PX * unit)
-    return np.asarray(soft, np.float32) / np.float32(255)
+    soft = np.zeros(size[::-1], np.float32)
+    # Beyond what the blur reaches, three of its widths, there is nothing: half of the time saved.
+    reach = wide // 2 + int(np.ceil(3 * _SOFT_PX * unit)) + 3
+    low = (np.floor(hull.min((0, 1))).astype(int) - reach).clip(0, size)
+    high = (np.ceil(hull.max((0, 1))).astype(int) + reach).clip(0, size)
+    part = slice(low[1], high[1]), slice(low[0], high[0])
+    if (high > low).all():
+        soft[part] = cv2.GaussianBlur(grown[part], (0, 0), _SOFT_PX * unit)
+    return np.asarray(soft / np.float32(255), np.float32)
 
 
 def conditions(

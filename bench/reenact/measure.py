@@ -1,7 +1,7 @@
 """How like the truth the engine's pictures of clips are, by steps, beside guide and copy."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,8 +18,7 @@ from bench.reenact.sitter import Frame, Sitter, portraits
 from engine.config import EngineConfig
 from engine.errors import MediaError
 from engine.frames import Motion
-from engine.paint import NetworkPainter
-from engine.render import Painter
+from engine.paint import NetworkPainter, RenderNetwork, paint
 from models import topology as topo
 from models import window
 
@@ -95,7 +94,6 @@ def draw(
     frame = Frame.of(points[best])
     sitter = Sitter(frame.picture(seen[best]), frame.points(points[best]))
     painters = painters_of(sitter, steps, config.backend, teacher)
-    states: dict[str, object] = {name: painter.start() for name, painter in painters.items()}
     heard = hear(talk.pcm, config)
     drawn = []
     for i in wanted:
@@ -105,38 +103,36 @@ def draw(
         embedding = heard[min(film.label(i) - talk.first, len(heard) - 1)].embedding
         blink = closure(at_points, sitter.points)
         motion = Motion(i, _NO_CODE, blink=blink, embedding=embedding)
-        drawn.append(one(sitter, painters, states, at_points, frame.picture(seen[i]), motion))
+        drawn.append(one(sitter, painters, at_points, frame.picture(seen[i]), motion))
     return drawn
 
 
 def painters_of(
     sitter: Sitter, steps: Sequence[int], backend: str, teacher: Path | None = None
-) -> dict[str, Painter]:
+) -> dict[str, NetworkPainter]:
     """The render network by its number of steps, and a teacher; see `draw`."""
-    painters: dict[str, Painter] = {
-        f"{n} step{'s' * (n > 1)}": NetworkPainter(sitter.rig, n, backend) for n in steps
-    }
+    network = RenderNetwork(backend)
+    painters = {f"{n} step{'s' * (n > 1)}": NetworkPainter(sitter.rig, n, network) for n in steps}
     if teacher is not None:
-        painters["teacher"] = NetworkPainter(sitter.rig, TEACHER_STEPS, backend, folder=teacher)
+        taught = RenderNetwork(backend, folder=teacher)
+        painters["teacher"] = NetworkPainter(sitter.rig, TEACHER_STEPS, taught)
     return painters
 
 
 def one(
     sitter: Sitter,
-    painters: Mapping[str, Painter],
-    states: dict[str, object],
+    painters: Mapping[str, NetworkPainter],
     points: F64,
     truth: U8,
     motion: Motion,
 ) -> Drawn:
-    """A picture drawn in every way, led by its landmarks (478, 3); states are brought forward."""
-    guided = sitter.lead(points)
-    told = replace(guided, motion=motion)
-    faces = {COPY: sitter.picture, WARP: sitter.compose(guided)}
-    faces[GUIDE] = sitter.compose(guided, sitter.plates.paint(guided, None)[0])
+    """A picture drawn in every way, led by its landmarks (478, 3)."""
+    led = sitter.lead(points, motion)
+    faces = {COPY: sitter.picture, WARP: sitter.compose(led)}
+    faces[GUIDE] = sitter.compose(led, sitter.plates.plates(led.guided[0]))
     for name, painter in painters.items():
-        patches, states[name] = painter.paint(told, states[name])
-        faces[name] = sitter.compose(guided, patches)
+        (patches,) = paint(led, [painter])
+        faces[name] = sitter.compose(led, patches)
     faces[TRUE] = truth
     return _windows(motion.index, faces, points)
 

@@ -52,14 +52,15 @@ def made(sitters: Sequence[Sitter], pairs: Sequence[tuple[int, Shot]]) -> Sample
     warps, inside, truths, regions, told = [], [], [], [], []
     for which, shot in pairs:
         sitter = sitters[which]
-        guided = sitter.lead(shot.points)
+        led = sitter.lead(shot.points)
+        (guided,) = led.guided
         plates = np.zeros((*sitter.picture.shape[:2], 4), np.uint8)
-        for patch in sitter.plates.paint(guided, None)[0]:
+        for patch in sitter.plates.plates(guided):
             rows = slice(patch.y, patch.y + patch.alpha.shape[0])
             columns = slice(patch.x, patch.x + patch.alpha.shape[1])
             plates[rows, columns] = np.dstack([patch.rgb, patch.alpha])
         truth, corner = cut(shot.picture, shot.points)
-        warps.append(at(sitter.compose(guided), corner))
+        warps.append(at(sitter.compose(led), corner))
         inside.append(at(plates, corner))
         truths.append(truth)
         region = window.region(shot.points, corner, (ROOM_PX, ROOM_PX), window.FACE_PX)

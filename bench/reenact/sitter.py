@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine.composite import CompositeStage
+from engine.composite import Batch
 from engine.frames import Motion
 from engine.mouth import MouthPainter
-from engine.render import Guided, RenderStage
+from engine.render import guide
 from engine.rig import Follower, ground
+from kernels import dispatch
 from kernels.warp_composite import Patch
 from models import facemodel, measures
 from models import topology as topo
@@ -96,20 +97,21 @@ class Sitter:
         self.plates = MouthPainter(self.rig)
         self._follower = Follower(base, facemodel.load().stable.astype(np.int64))
 
-    def lead(self, points: F64, motion: Motion = _STILL) -> Guided:
-        """The guide for landmarks (478, 2 or 3), before anything is painted."""
+    def lead(self, points: F64, motion: Motion = _STILL) -> Batch:
+        """One picture guided by landmarks (478, 2 or 3); the network is told of the motion."""
         rig, drivers = self._follower.rig(points[:, :2])
-        return RenderStage(rig, self.plates).guide(motion, drivers)
+        guided = guide(rig, _STILL, drivers)
+        return Batch(dispatch.load("cpu"), [replace(guided, motion=motion)])
 
-    def compose(self, guided: Guided, patches: Sequence[Patch] = ()) -> U8:
-        """The picture of a guide with patches over it, (side_px, side_px, 3) uint8."""
-        whole = replace(guided, patches=[*guided.patches, *patches])
-        return CompositeStage(self.rig).picture(whole)
+    def compose(self, led: Batch, patches: Sequence[Patch] = ()) -> U8:
+        """What was led, with patches over it: (side_px, side_px, 3) uint8."""
+        (picture,) = led.pictures([patches], ["still"])
+        return picture
 
     def follow(self, points: F64) -> U8:
         """The picture that the engine draws without a render network: warp, teeth and tongue."""
-        guided = self.lead(points)
-        return self.compose(guided, self.plates.paint(guided, None)[0])
+        led = self.lead(points)
+        return self.compose(led, self.plates.plates(led.guided[0]))
 
 
 def sized(picture: U8, side_px: int) -> U8:

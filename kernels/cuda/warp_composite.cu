@@ -1,5 +1,6 @@
 // Coarse backward flow to finished pixels, for a batch of sessions; kernels/plain/warp_composite.py
-// is the same in NumPy. One pass: enlarge and join the flow, sample the portrait, lay patches over.
+// is the same in NumPy. One pass: enlarge and join the flow, sample the portrait, lay patches over,
+// lay it all over what is behind the person.
 #include "i420.cuh"
 #include "parting.cuh"
 
@@ -16,12 +17,14 @@ struct Picture {
     const float2* flows;     // (3, plane): joined, upper, lower
     const Line* lines;
     const Patch* patches;
+    const unsigned* behind;  // (side_px, side_px) RGBX; null: nothing is, alpha cuts nothing out
     unsigned char* out;
+    unsigned char* alpha;  // (side_px, side_px) to be written, too; null: not asked for
     int source_width, source_height;
     float scale;  // source pixels a picture's pixel
     int line_count, patch_count;
     int x, y;  // the picture's pixel that comes out first
-    int unused;
+    int side_px;
 };
 
 struct Lattice {
@@ -29,8 +32,8 @@ struct Lattice {
     float to_lattice;
 };
 
-struct Rgb {
-    int r, g, b;
+struct Rgba {
+    int r, g, b, a;
 };
 
 // A hard edge: a mean of both flows would sample what lies between the rims.
@@ -51,17 +54,17 @@ __device__ inline float mixed_lifted(float a, float b, float share) {
     return (a - LIFT) + (b - a) * share;
 }
 
-__device__ inline Rgb sample(const unsigned* source, const Taps& taps) {
+__device__ inline Rgba sample(const unsigned* source, const Taps& taps) {
     const unsigned a = source[taps.at[0]], b = source[taps.at[1]];
     const unsigned c = source[taps.at[2]], d = source[taps.at[3]];
-    int found[3];
+    int found[4];
 #pragma unroll
-    for (int i = 0; i < 3; ++i) {
+    for (int i = 0; i < 4; ++i) {
         const float over = mixed_lifted(lifted(a, i), lifted(b, i), taps.right);
         const float under = mixed_lifted(lifted(c, i), lifted(d, i), taps.right);
         found[i] = rounded(mixed(over, under, taps.down));
     }
-    return {found[0], found[1], found[2]};
+    return {found[0], found[1], found[2], found[3]};
 }
 
 // The line in whose window a pixel is; the last, where windows overlap.
@@ -88,7 +91,7 @@ __device__ inline float2 joined_flow(
     return mixed(over, under, share_below(line, x, y, EDGE_PX));
 }
 
-__device__ inline Rgb warped(const Picture& picture, float2 flow, float x, float y) {
+__device__ inline Rgba warped(const Picture& picture, float2 flow, float x, float y) {
     const float scale = picture.scale, middle = (scale - 1.0f) / 2.0f;
     const Taps taps = taps_around(
         flow.x * scale + (x * scale + middle), flow.y * scale + (y * scale + middle),
@@ -101,12 +104,30 @@ __device__ inline int laid_over(int under, int over, int alpha) {
     return (under * (255 - alpha) + over * alpha + 127) / 255;
 }
 
-// A block of pixels, patches laid over. The windows of lines begin and end at even pixels, so a
-// block of 2x2 is in one or in none. Its pixels are computed side by side, without a branch between
-// them: their loads are under way together.
+// The share that alpha leaves of one, and what it leaves of the other, each rounded as OpenCV does.
+__device__ inline int laid_between(int front, int alpha, int behind) {
+    return (front * alpha + 127) / 255 + (behind * (255 - alpha) + 127) / 255;
+}
+
+// A row of the background, in one load.
+template <int WIDE>
+__device__ inline void load_behind(const Picture& picture, int x, int y, unsigned* into) {
+    const unsigned* from = picture.behind + static_cast<size_t>(y) * picture.side_px + x;
+    if constexpr (WIDE == 2) {
+        const uint2 pair = *reinterpret_cast<const uint2*>(from);
+        into[0] = pair.x;
+        into[1] = pair.y;
+    } else {
+        into[0] = *from;
+    }
+}
+
+// A block of pixels, patches laid over, and all of it over what is behind. The windows of lines
+// begin and end at even pixels, so a block of 2x2 is in one or in none. Its pixels are computed
+// side by side, without a branch between them: their loads are under way together.
 template <int WIDE, int HIGH>
 __device__ inline void compose(
-    const Picture& picture, const Lattice& lattice, int x, int y, Rgb (&done)[HIGH * WIDE]
+    const Picture& picture, const Lattice& lattice, int x, int y, Rgba (&done)[HIGH * WIDE]
 ) {
     float x_px[WIDE * HIGH], y_px[WIDE * HIGH];
     float2 flow[WIDE * HIGH];
@@ -123,6 +144,13 @@ __device__ inline void compose(
 #pragma unroll
         for (int i = 0; i < WIDE * HIGH; ++i) {
             flow[i] = sample(picture.flows, lattice_taps(lattice, x_px[i], y_px[i]));
+        }
+    }
+    unsigned far[WIDE * HIGH] = {};
+    if (picture.behind != nullptr) {
+#pragma unroll
+        for (int row = 0; row < HIGH; ++row) {
+            load_behind<WIDE>(picture, x, y + row, far + row * WIDE);
         }
     }
 #pragma unroll
@@ -144,6 +172,14 @@ __device__ inline void compose(
             done[i].b = laid_over(done[i].b, over[2], alpha);
         }
     }
+    if (picture.behind == nullptr) return;
+#pragma unroll
+    for (int i = 0; i < WIDE * HIGH; ++i) {
+        const int alpha = done[i].a;
+        done[i].r = laid_between(done[i].r, alpha, far[i] & 0xFF);
+        done[i].g = laid_between(done[i].g, alpha, far[i] >> 8 & 0xFF);
+        done[i].b = laid_between(done[i].b, alpha, far[i] >> 16 & 0xFF);
+    }
 }
 
 // A window of each picture as (height, width, 3): what a network is shown.
@@ -155,7 +191,7 @@ extern "C" __global__ void warp_composite_rgb(
     if (x >= width || y >= height) return;
     const Picture picture = pictures[blockIdx.z];
     const Lattice lattice = {side, plane, 1.0f / step_px};
-    Rgb done[1];
+    Rgba done[1];
     compose<1, 1>(picture, lattice, picture.x + x, picture.y + y, done);
     unsigned char* out = picture.out + 3 * (static_cast<size_t>(y) * width + x);
     out[0] = done[0].r;
@@ -172,17 +208,21 @@ extern "C" __global__ void warp_composite_i420(
     if (x >= width || y >= height) return;
     const Picture picture = pictures[blockIdx.z];
     const Lattice lattice = {side, plane, 1.0f / step_px};
-    Rgb done[4];
+    Rgba done[4];
     compose<2, 2>(picture, lattice, picture.x + x, picture.y + y, done);
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
-        const Rgb a = done[2 * row], b = done[2 * row + 1];
-        *reinterpret_cast<uchar2*>(picture.out + static_cast<size_t>(y + row) * width + x) =
+        const Rgba a = done[2 * row], b = done[2 * row + 1];
+        const size_t place = static_cast<size_t>(y + row) * width + x;
+        *reinterpret_cast<uchar2*>(picture.out + place) =
             make_uchar2(luma(a.r, a.g, a.b), luma(b.r, b.g, b.b));
+        if (picture.alpha != nullptr) {
+            *reinterpret_cast<uchar2*>(picture.alpha + place) = make_uchar2(a.a, b.a);
+        }
     }
     const size_t area = static_cast<size_t>(width) * height;
     const size_t place = static_cast<size_t>(y / 2) * (width / 2) + x / 2;
-    const Rgb first = done[0];
+    const Rgba first = done[0];
     picture.out[area + place] = chroma_u(first.r, first.g, first.b);
     picture.out[area + area / 4 + place] = chroma_v(first.r, first.g, first.b);
 }

@@ -13,9 +13,10 @@ U8 = npt.NDArray[np.uint8]
 _BLOCK = (32, 4, 1)
 
 
-def packed_source(rgb: U8) -> U8:
-    """(H, W, 3) -> (H, W, 4) uint8: a pixel is one load of 4 bytes."""
-    return np.concatenate([rgb, np.full_like(rgb[..., :1], 255)], axis=-1)
+def packed_source(rgb: U8, alpha: U8 | None = None) -> U8:
+    """(H, W, 3) and (H, W), 255 if not given -> (H, W, 4) uint8: a pixel is one load of 4 bytes."""
+    known = np.full(rgb.shape[:2], 255, np.uint8) if alpha is None else alpha
+    return np.dstack([rgb, known])
 
 
 def warp_composite(
@@ -27,7 +28,7 @@ def warp_composite(
     size: tuple[int, int],
     form: Literal["rgb", "i420"],
 ) -> None:
-    """Launches warp, joins and patches in one pass.
+    """Launches warp, joins, patches and what is behind the person in one pass.
 
     Args:
         device: where everything lies.

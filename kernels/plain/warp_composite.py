@@ -36,11 +36,12 @@ def warp_composite(
     step_px: int,
     corner: tuple[int, int],
     size: tuple[int, int],
+    behind: U8 | None = None,
 ) -> U8:
-    """A window of the finished picture, (height, width, 3) uint8.
+    """A window of the finished picture, (height, width, 4) uint8: RGB, and the person's alpha.
 
     Args:
-        source: (H', W', 3) uint8, `scale` times the picture's size.
+        source: (H', W', 4) uint8 RGBA, `scale` times the picture's size.
         scale: see `source`.
         flows: (3, G, G, 2) float32, see `kernels.plain.guide.flows`.
         lines: where the face parts.
@@ -48,6 +49,7 @@ def warp_composite(
         step_px: the lattice's.
         corner: (x, y) of the window in the picture.
         size: (width, height) of it.
+        behind: (H, W, 3) uint8, the whole picture's; if none, alpha cuts nothing out.
     """
     x, y = np.meshgrid(
         *(np.arange(a, a + n, dtype=np.float32) for a, n in zip(corner, size, strict=True))
@@ -57,7 +59,12 @@ def warp_composite(
     middle = (by - np.float32(1)) / np.float32(2)
     places = (flow[..., i] * by + (axis * by + middle) for i, axis in enumerate((x, y)))
     picture = np.asarray(np.rint(sample(source, *places)), np.uint8)
+    front, alpha = np.ascontiguousarray(picture[..., :3]), picture[..., 3:].astype(np.int32)
     for patch in patches:
         shifted = Patch(patch.x - corner[0], patch.y - corner[1], patch.rgb, patch.alpha)
-        lay_over(picture, shifted)
-    return picture
+        lay_over(front, shifted)
+    if behind is not None:
+        far = behind[corner[1] : corner[1] + size[1], corner[0] : corner[0] + size[0]]
+        near, beyond = front * alpha, far * (255 - alpha)
+        front = ((near + 127) // 255 + (beyond + 127) // 255).astype(np.uint8)
+    return np.concatenate([front, picture[..., 3:]], axis=-1)

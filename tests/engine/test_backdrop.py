@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from engine.backdrop import MAX_FILE_BYTES, backdrop
-from engine.composite import CompositeStage
+from engine.composite import Batch
 from engine.errors import ConfigError
 from engine.frames import Motion, Pose
-from engine.mouth import MouthPainter
-from engine.render import RenderStage
+from engine.render import guide
 from engine.rig import Rig, build
+from kernels import dispatch
 from models import facemodel
+from tests.engine.draw import draw
 from tests.engine.faces import plain_avatar
 
 FACE = facemodel.load()
@@ -36,8 +37,8 @@ def whole() -> Rig:
 
 def drawn(rig: Rig, background: str, pose: Pose) -> np.ndarray:
     motion = Motion(0, np.zeros(FACE.size, np.float32), pose)
-    (guided,) = RenderStage(rig, MouthPainter(rig)).push(motion)
-    return CompositeStage(rig, backdrop(rig, background)).picture(guided)
+    (picture,) = draw(rig, motion, background=background)
+    return picture
 
 
 def free() -> np.ndarray:
@@ -84,16 +85,18 @@ def test_a_picture_fills_the_square_from_its_middle(rig: Rig, tmp_path: Path) ->
 
 def test_transparent_pictures_laid_over_a_colour_are_those_of_the_colour(rig: Rig) -> None:
     motion = Motion(0, np.zeros(FACE.size, np.float32), TURNED)
-    (guided,) = RenderStage(rig, MouthPainter(rig)).push(motion)
+    batch = Batch(dispatch.load("cpu"), [guide(rig, motion)])
     assert backdrop(rig, "transparent") is None
-    stage = CompositeStage(rig, transparent=True)
-    ((picture, alpha),) = ((stage.picture(guided), p.alpha) for p in stage.push(guided))
+    ((picture,), (planes,)) = (
+        finished([[]], ["transparent"]) for finished in (batch.pictures, batch.planes)
+    )
+    alpha = planes.alpha
     assert alpha is not None and alpha.shape == (SIDE_PX, SIDE_PX)
     assert (alpha[free()] == 0).all() and (alpha == 255).mean() > 0.2
     share = alpha[..., None] / 255
     laid = picture * share + np.array([255, 0, 255]) * (1 - share)
     assert np.abs(laid - drawn(rig, "#ff00ff", TURNED)).max() <= 1
-    assert CompositeStage(rig).push(guided)[0].alpha is None
+    assert batch.planes([[]], ["still"])[0].alpha is None
 
 
 def test_a_portrait_without_background_moves_as_a_whole(whole: Rig) -> None:
@@ -104,17 +107,8 @@ def test_a_portrait_without_background_moves_as_a_whole(whole: Rig) -> None:
     assert np.abs(rest.astype(int) - turned).max() > 5
     with pytest.raises(ConfigError, match="background is 'blur', but the avatar's matte leaves no"):
         backdrop(whole, "blur")
-    with pytest.raises(ValueError, match="the rig has no alpha"):
-        CompositeStage(whole, np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8))
     with pytest.raises(ConfigError, match="'transparent', but the avatar's matte leaves no"):
         backdrop(whole, "transparent")
-    with pytest.raises(ValueError, match="to be transparent, but the rig has no alpha"):
-        CompositeStage(whole, transparent=True)
-
-
-def test_what_is_transparent_has_nothing_behind(rig: Rig) -> None:
-    with pytest.raises(ValueError, match="to be transparent, but a background is given"):
-        CompositeStage(rig, rig.behind, transparent=True)
 
 
 @pytest.mark.parametrize("text", ["#12345", "#gggggg", "#1234567"])

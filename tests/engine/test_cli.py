@@ -6,11 +6,13 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from engine import __version__, cli, present
 from engine.present import PresentStats
+from kernels import gpu
 
 
 @pytest.fixture(autouse=True)
@@ -132,6 +134,7 @@ def test_present_of_a_broken_speech(capsys, tmp_path, avatar, broken, kind, word
         (["--out", "film.mp4", "--liveliness", "9"], "liveliness is 9.0, expected 0.0 to 2.0"),
         (["--out", "film.mp4", "--seed", "-1"], "seed is -1, expected 0 to"),
         (["--out", "film.mp4", "--expression", "cross"], "expression 'cross' is unknown"),
+        (["--out", "film.mp4", "--kernels", "npu"], "kernels is 'npu', expected one of ['cpu',"),
     ],
 )
 def test_present_with_wrong_settings(
@@ -159,6 +162,20 @@ def test_present_with_wrong_settings(
 def test_serve_with_wrong_settings(capsys, avatar, flags, words):
     assert cli.main(["serve", *flags]) == 2
     assert words in one_error(capsys)
+
+
+@pytest.mark.parametrize("command", ["serve", "present"])
+def test_cuda_that_cannot_be_had_is_said_before_anything_is_drawn(
+    capsys, monkeypatch, tmp_path, avatar, speech_path, command
+):
+    blind = ModuleType("cupy")
+    blind.is_available = lambda: False
+    monkeypatch.setattr(gpu, "import_module", lambda name: blind)
+    film = [str(speech_path), "--out", str(tmp_path / "film.mp4")]
+    argv = [command, *(film if command == "present" else ["--port", "0"]), "--kernels", "cuda"]
+    assert cli.main(argv) == 2
+    assert "finds no NVIDIA GPU" in one_error(capsys)
+    assert not list(tmp_path.iterdir())
 
 
 def test_serve_on_a_port_in_use(capsys, avatar):

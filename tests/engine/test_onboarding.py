@@ -7,20 +7,19 @@ import pytest
 
 from engine.avatar import Avatar, find
 from engine.closing import OPEN, closed
-from engine.composite import CompositeStage
 from engine.config import EngineConfig
 from engine.errors import AvatarError, PortraitError
 from engine.frames import Motion
-from engine.mouth import MouthPainter
 from engine.onboarding import faces, make
 from engine.onboarding.anchors import ANCHORS, MOST, anchors, follow
 from engine.onboarding.cut import LEAST_PX, MOST_PX, cut, face_px, roll
 from engine.onboarding.photo import Photo, read
 from engine.onboarding.sample import KINDS, film
-from engine.render import RenderStage
+from engine.render import guide
 from engine.rig import build
 from models import facemodel, measures
 from models import topology as topo
+from tests.engine.draw import draw
 from tests.engine.portraits import GREY, ScaledFinder, encoded, photograph, plain_matte
 
 MAYA = find("maya")
@@ -193,9 +192,9 @@ def talking() -> tuple[np.ndarray, np.ndarray]:
     code = np.zeros(len(rig.opening), np.float32)
     code[0] = 2.0
     motion = Motion(0, code)
-    (guided,) = RenderStage(rig, MouthPainter(rig)).push(motion)
-    points = np.concatenate([guided.landmarks, rig.landmarks[:, 2:]], 1).astype(np.float64)
-    return CompositeStage(rig).picture(guided), points
+    moved = guide(rig, motion).landmarks
+    points = np.concatenate([moved, rig.landmarks[:, 2:]], 1).astype(np.float64)
+    return draw(rig, motion)[0], points
 
 
 def test_an_open_mouth_is_closed_and_nothing_else_changes(talking):
@@ -207,8 +206,7 @@ def test_an_open_mouth_is_closed_and_nothing_else_changes(talking):
     inside = points[[*topo.UPPER_INNER_LIP, *topo.LOWER_INNER_LIP], :2]
     low, high = inside.min(0).astype(int), inside.max(0).astype(int)
     rest = build(MAYA, 512, facemodel.load())
-    (still,) = RenderStage(rest, MouthPainter(rest)).push(Motion(0, np.zeros(6, np.float32)))
-    wanted = CompositeStage(rest).picture(still)
+    (wanted,) = draw(rest, Motion(0, np.zeros(6, np.float32)))
     window = slice(low[1] - 4, high[1] + 20), slice(low[0], high[0])
     off = [np.abs(one[window].astype(int) - wanted[window]).mean() for one in (picture, shut)]
     assert off[1] < 0.5 * off[0]

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from engine import backends
-from engine.composite import CompositeStage
 from engine.frames import EMBEDDING, Motion, Pose
-from engine.mouth import MouthPainter
-from engine.paint import NetworkPainter, _lit
-from engine.render import RenderStage
+from engine.paint import NetworkPainter, RenderNetwork, _lit
+from engine.render import guide
 from engine.rig import Rig, build
 from kernels.warp_composite import Patch
 from models import facemodel, weights, window
+from tests.engine.draw import draw
 from tests.engine.faces import FACE_PX, plain_avatar
 
 SHUT = np.zeros(facemodel.load().size, np.float32)
@@ -28,12 +27,7 @@ def rig() -> Rig:
 
 @pytest.fixture(scope="module")
 def painter(rig: Rig) -> NetworkPainter:
-    return NetworkPainter(rig, 1, "openvino")
-
-
-def draw(rig: Rig, painter: NetworkPainter | MouthPainter, *motions: Motion) -> list[np.ndarray]:
-    stage, composite = RenderStage(rig, painter), CompositeStage(rig)
-    return [composite.picture(stage.push(motion)[0]) for motion in motions]
+    return NetworkPainter(rig, 1, RenderNetwork("openvino"))
 
 
 def touched(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -43,9 +37,9 @@ def touched(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def test_it_paints_the_mouth_and_nothing_else(rig: Rig, painter: NetworkPainter) -> None:
     motion = Motion(0, OPEN, Pose(yaw=0.1, roll=0.05), (0.5, 0.5), embedding=HEARD)
-    (plain,), (painted,) = draw(rig, MouthPainter(rig), motion), draw(rig, painter, motion)
+    (plain,), (painted,) = draw(rig, motion), draw(rig, motion, painter=painter)
     places = touched(plain, painted)
-    landmarks = RenderStage(rig, painter).push(motion)[0].landmarks
+    landmarks = guide(rig, motion).landmarks
     away = np.abs(places - np.array(window.centre(landmarks)))
     assert len(places) > 200
     assert away.max() < 0.3 * FACE_PX
@@ -53,8 +47,8 @@ def test_it_paints_the_mouth_and_nothing_else(rig: Rig, painter: NetworkPainter)
 
 def test_the_sound_alone_changes_the_mouth_alone(rig: Rig, painter: NetworkPainter) -> None:
     quiet = Motion(0, OPEN, embedding=np.zeros(EMBEDDING, np.float32))
-    (one,) = draw(rig, painter, quiet)
-    (other,) = draw(rig, painter, replace(quiet, embedding=HEARD))
+    (one,) = draw(rig, quiet, painter=painter)
+    (other,) = draw(rig, replace(quiet, embedding=HEARD), painter=painter)
     places = touched(one, other)
     assert len(places) and np.abs(places - np.array(window.centre(rig.landmarks))).max() < 60
 
@@ -63,12 +57,14 @@ def test_the_sound_alone_changes_the_mouth_alone(rig: Rig, painter: NetworkPaint
 def test_lids_alone_change_the_eyes_and_leave_the_mouth(
     rig: Rig, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    painter = NetworkPainter(rig, 1, "openvino")
-    network = backends.load("openvino", weights.path(weights.PAINTER), 1, precision)
-    monkeypatch.setattr(painter, "_network", network)
+    network = RenderNetwork("openvino")
+    loaded = backends.load("openvino", weights.path(weights.PAINTER), 1, precision)
+    monkeypatch.setattr(network, "_network", loaded)
+    painter = NetworkPainter(rig, 1, network)
     open_eyes = Motion(0, OPEN, embedding=HEARD)
     (one,), (other,) = (
-        draw(rig, painter, motion) for motion in (open_eyes, replace(open_eyes, blink=(1.0, 1.0)))
+        draw(rig, motion, painter=painter)
+        for motion in (open_eyes, replace(open_eyes, blink=(1.0, 1.0)))
     )
     middle = np.array(window.centre(rig.landmarks))
     mouth = np.abs(touched(one, other) - middle).max(1) < 50
@@ -83,16 +79,17 @@ def test_the_same_motion_gives_the_same_picture_whatever_was_before(
 ) -> None:
     """So a still mouth does not flicker, and an hour cannot drift."""
     motion = Motion(0, OPEN, embedding=HEARD)
-    (own,) = draw(rig, painter, motion)
+    (own,) = draw(rig, motion, painter=painter)
     others = [Motion(i, OPEN * i / 9, Pose(yaw=i / 50), embedding=HEARD * i) for i in range(9)]
-    assert (draw(rig, painter, *others, motion)[-1] == own).all()
+    assert (draw(rig, *others, motion, painter=painter)[-1] == own).all()
 
 
 @pytest.mark.parametrize("size_px", [128, 256, 720])
 def test_every_size_of_picture_is_painted(size_px: int) -> None:
     rig = build(plain_avatar(), size_px, facemodel.load())
-    (plain,) = draw(rig, MouthPainter(rig), Motion(0, OPEN))
-    (painted,) = draw(rig, NetworkPainter(rig, 2, "openvino"), Motion(0, OPEN, embedding=HEARD))
+    (plain,) = draw(rig, Motion(0, OPEN))
+    painter = NetworkPainter(rig, 2, RenderNetwork("openvino"))
+    (painted,) = draw(rig, Motion(0, OPEN, embedding=HEARD), painter=painter)
     places = touched(plain, painted) * (512 / size_px)
     assert len(places) > 10
     assert np.abs(places - np.array([256, 260])).max() < 0.5 * FACE_PX
@@ -100,7 +97,7 @@ def test_every_size_of_picture_is_painted(size_px: int) -> None:
 
 def test_a_mouth_half_off_the_picture_is_painted_too(rig: Rig, painter: NetworkPainter) -> None:
     for pose in (Pose(x=1.2), Pose(y=-1.3), Pose(x=1.45, y=1.4)):
-        (picture,) = draw(rig, painter, Motion(0, OPEN, pose))
+        (picture,) = draw(rig, Motion(0, OPEN, pose), painter=painter)
         assert picture.shape == (512, 512, 3)
 
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from engine.composite import CompositeStage
 from engine.frames import Motion, Pose
 from engine.mouth import MouthPainter
-from engine.render import Guided, RenderStage
+from engine.render import flow, guide
 from engine.rig import Rig, build
 from models import facemodel
 from models import topology as topo
+from tests.engine.draw import draw
 from tests.engine.faces import plain_avatar
 
 FACE = facemodel.load()
@@ -20,33 +20,29 @@ def rig() -> Rig:
     return build(plain_avatar(), 512, FACE)
 
 
-def guide(rig: Rig, motion: Motion) -> Guided:
-    (guided,) = RenderStage(rig, MouthPainter(rig)).push(motion)
-    return guided
-
-
 def test_rest_is_the_portrait_itself(rig: Rig) -> None:
     guided = guide(rig, Motion(0, SHUT))
-    assert np.abs(guided.flow).max() < 1e-3
-    assert guided.patches == []
-    picture = CompositeStage(rig).picture(guided)
+    assert np.abs(flow(rig, guided.drivers)).max() < 1e-3
+    assert guided.eyes == MouthPainter(rig).plates(guided) == []
+    (picture,) = draw(rig, Motion(0, SHUT))
     assert np.abs(picture.astype(int) - plain_avatar().portrait).max() <= 2
 
 
 def test_motion_moves_landmarks_and_picture_alike(rig: Rig) -> None:
     motion = Motion(0, OPEN, Pose(yaw=0.1, pitch=-0.05, roll=0.08, x=0.02))
     guided = guide(rig, motion)
-    moved = guided.landmarks
+    moved, way = guided.landmarks, flow(rig, guided.drivers)
     for landmark in (1, 50, 280, 4, 205, 425, 18, 164):
         x, y = np.round(moved[landmark]).astype(int)
-        came_from = np.array([x, y]) + guided.flow[y, x]
+        came_from = np.array([x, y]) + way[y, x]
         assert np.abs(came_from - rig.landmarks[landmark, :2]).max() < 2.0, landmark
 
 
 def test_background_and_shoulders_stay_where_they_are(rig: Rig) -> None:
-    guided = guide(rig, Motion(0, OPEN, Pose(yaw=0.15, roll=0.1, x=0.05)))
+    motion = Motion(0, OPEN, Pose(yaw=0.15, roll=0.1, x=0.05))
+    way = flow(rig, guide(rig, motion).drivers)
     for row, column in ((5, 5), (5, 506), (500, 20), (500, 256), (505, 500)):
-        assert np.abs(guided.flow[row, column]).max() < 0.2
+        assert np.abs(way[row, column]).max() < 0.2
 
 
 def test_turn_moves_the_nose_more_than_the_ears(rig: Rig) -> None:
@@ -63,7 +59,7 @@ def test_nod_moves_the_nose_down(rig: Rig) -> None:
 
 def test_open_mouth_shows_its_inside_between_the_lips_only(rig: Rig) -> None:
     guided = guide(rig, Motion(0, OPEN))
-    (patch,) = guided.patches
+    (patch,) = MouthPainter(rig).plates(guided)
     upper, lower = guided.landmarks[13], guided.landmarks[14]
     assert lower[1] - upper[1] == pytest.approx(OPEN @ FACE.opening * rig.face_px, rel=0.1)
     middle = ((upper + lower) / 2).astype(int) - [patch.x, patch.y]
@@ -72,21 +68,21 @@ def test_open_mouth_shows_its_inside_between_the_lips_only(rig: Rig) -> None:
 
 
 def test_lips_pressed_beyond_touching_show_no_inside(rig: Rig) -> None:
-    assert guide(rig, Motion(0, -OPEN)).patches == []
+    assert MouthPainter(rig).plates(guide(rig, Motion(0, -OPEN))) == []
 
 
 def test_lids_cover_the_eyeball_as_they_fall(rig: Rig) -> None:
     def seen(blink: float) -> int:
-        patches = guide(rig, Motion(0, SHUT, blink=(blink, blink))).patches
-        return sum(int(patch.alpha.sum()) for patch in patches)
+        eyes = guide(rig, Motion(0, SHUT, blink=(blink, blink))).eyes
+        return sum(int(patch.alpha.sum()) for patch in eyes)
 
     assert seen(0.01) > 1.5 * seen(0.5) > 0
     assert seen(1.0) == 0
 
 
 def test_face_half_off_the_picture_still_draws(rig: Rig) -> None:
-    guided = guide(rig, Motion(0, OPEN, Pose(x=1.4, y=-1.2), blink=(0.5, 0.5)))
-    assert CompositeStage(rig).push(guided)[0].i420.shape == (768, 512)
+    (picture,) = draw(rig, Motion(0, OPEN, Pose(x=1.4, y=-1.2), blink=(0.5, 0.5)))
+    assert picture.shape == (512, 512, 3)
 
 
 def test_lip_code_of_another_length_is_refused(rig: Rig) -> None:
@@ -102,7 +98,7 @@ def test_a_smile_lifts_the_corners_and_keeps_the_lips_together(rig: Rig) -> None
     assert right[0] > 0.01 and right[1] < -0.01
     gap = guided.landmarks[topo.LOWER_INNER_LIP] - guided.landmarks[topo.UPPER_INNER_LIP]
     assert np.abs(gap).max() < 0.05
-    assert guided.patches == [], "no inside shows"
+    assert MouthPainter(rig).plates(guided) == [], "no inside shows"
     assert np.abs(way[[topo.FOREHEAD, *topo.IRISES[0]]]).max() < 0.003
     fallen = guide(rig, Motion(0, SHUT, smile=-0.2)).landmarks - rig.landmarks[:, :2]
     assert (fallen[list(topo.OUTER_MOUTH_CORNERS), 1] > 0).all()

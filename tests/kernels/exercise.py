@@ -1,6 +1,7 @@
 """Every kernel at sizes that do not fill its blocks, for a sanitizer to watch: FOLDER WHAT."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from kernels.cuda.rgb_to_i420 import rgb_to_i420
 from kernels.gpu import KERNELS
 from kernels.on_cuda import CudaKernels
 from tests.kernels.host import HostDevice
-from tests.kernels.portraits import moved, patches, portrait
+from tests.kernels.portraits import moved, patches, portrait, room
 
 
 def exercise(device: HostDevice) -> None:
@@ -17,15 +18,25 @@ def exercise(device: HostDevice) -> None:
     for shape in ((1, 2, 2, 3), (3, 6, 10, 3), (2, 10, 24, 3)):
         kernels.i420(np.zeros(shape, np.uint8))
     for size_px, source_px in ((64, (64, 64)), (92, (31, 57))):
-        known = portrait(1, size_px, source_px)
+        known = portrait(1, size_px, source_px, cut=True)
         guides = kernels.guide([moved(kernels, known, seed) for seed in (2, 3)])
         over = [patches(1, size_px), []]
+        far = [kernels.backdrop(room(1, size_px)), None]
         kernels.pictures(guides, over)
-        kernels.windows(guides, over, [(size_px - 13, 0), (1, size_px - 7)], (13, 7))
+        kernels.pictures(guides, over, far, [False, True])
+        kernels.windows(guides, over, [(size_px - 13, 0), (1, size_px - 7)], (13, 7), far)
     wild = moved(kernels, portrait(1, 64), 2)
     for by in (1e9, 1e38, np.inf, np.nan):
         wild.drivers[:] = by
         kernels.pictures(kernels.guide([wild]), [[]])
+
+
+def cropped(device: HostDevice) -> None:
+    """Lays a picture over a backdrop that lacks its last two pixels."""
+    kernels = CudaKernels(device)
+    guides = kernels.guide([moved(kernels, portrait(1, 64, cut=True), 2)])
+    whole = kernels.backdrop(room(1, 64))
+    kernels.pictures(guides, [[]], [replace(whole, pixels=device.empty(4 * 64 * 64 - 8))])
 
 
 def short(device: HostDevice, given: int, made: int) -> None:
@@ -39,6 +50,8 @@ def main() -> None:
     device = HostDevice({source: folder / f"{source}.so" for source in KERNELS})
     if what == "all":
         exercise(device)
+    elif what == "short backdrop":
+        cropped(device)
     else:
         short(device, *((1, 0) if what == "short input" else (0, 1)))
     sys.stdout.write("exercised\n")

@@ -17,15 +17,30 @@ def smooth(rng: np.random.Generator, side: int, channels: int, cells: int = 5) -
     return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC).reshape(side, side, -1)
 
 
-def portrait(seed: int, size_px: int, source_px: tuple[int, int] | None = None) -> Portrait:
-    """Fields of up to about 0.4 px a pixel; a source with detail, of another size."""
+def portrait(
+    seed: int, size_px: int, source_px: tuple[int, int] | None = None, cut: bool = False
+) -> Portrait:
+    """Fields of up to about 0.4 px a pixel; a source with detail, of another size.
+
+    Args:
+        cut: it has alpha, all there, gone and in between.
+    """
     rng = np.random.default_rng(seed)
     width, height = source_px or (size_px * 3 // 2, size_px * 3 // 2)
     rgb = 128 + 40 * rng.standard_normal((height, width, 3)).astype(np.float32)
     source = np.clip(cv2.GaussianBlur(rgb, (0, 0), 1.0) * 2 - 128, 0, 255).astype(np.uint8)
     upper = smooth(rng, size_px // STEP_PX, DRIVERS)
     lower = upper + 0.3 * smooth(rng, size_px // STEP_PX, DRIVERS)
-    return Portrait(source, width / size_px, STEP_PX, upper, lower)
+    alpha = None
+    if cut:
+        clouds = cv2.resize(rng.standard_normal((5, 5)).astype(np.float32), (width, height))
+        alpha = np.clip(128 + 300 * clouds, 0, 255).astype(np.uint8)
+    return Portrait(source, width / size_px, STEP_PX, upper, lower, alpha)
+
+
+def room(seed: int, size_px: int) -> np.ndarray:
+    """A background: noise."""
+    return np.random.default_rng(seed).integers(0, 256, (size_px, size_px, 3), np.uint8)
 
 
 def line(seed: int, size_px: int, at: float, points: int, fade: bool) -> Line:

@@ -12,7 +12,7 @@ from kernels.on_cpu import CpuKernels
 from kernels.on_cuda import CudaKernels
 from kernels.warp_composite import Patch
 from tests.kernels.devices import ORDERS, device
-from tests.kernels.portraits import drivers, lines, moved, portrait
+from tests.kernels.portraits import drivers, lines, moved, portrait, room
 
 
 def kernels_of(name: str) -> Kernels:
@@ -81,6 +81,30 @@ def test_patches_and_windows_that_do_not_fit_are_refused(name: str) -> None:
 
 
 @both
+def test_backdrops_and_alpha_that_do_not_fit_are_refused(name: str) -> None:
+    kernels = kernels_of(name)
+    whole = kernels.guide([moved(kernels, portrait(0, 64), 1)])
+    cut = kernels.guide([moved(kernels, portrait(0, 64, cut=True), 1)])
+    fine, large = kernels.backdrop(room(0, 64)), kernels.backdrop(room(0, 72))
+    with pytest.raises(ValueError, match="but the portrait has no alpha"):
+        kernels.pictures(whole, [[]], [fine])
+    with pytest.raises(ValueError, match="but the portrait has no alpha"):
+        kernels.pictures(whole, [[]], transparent=[True])
+    with pytest.raises(ValueError, match="a backdrop has 72 px, expected 64"):
+        kernels.windows(cut, [[]], [(0, 0)], (8, 8), [large])
+    with pytest.raises(ValueError, match="to be transparent, but has a backdrop"):
+        kernels.pictures(cut, [[]], [fine], [True])
+    with pytest.raises(ValueError, match="backdrops are given for 0 pictures, expected 1"):
+        kernels.pictures(cut, [[]], [])
+    with pytest.raises(ValueError, match="transparent are given for 2 pictures, expected 1"):
+        kernels.pictures(cut, [[]], transparent=[True, False])
+    with pytest.raises(ValueError, match=r"a backdrop is \(8, 6, 3\) uint8, expected"):
+        kernels.backdrop(np.zeros((8, 6, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"alpha is \(3, 3\) uint8, expected \(96, 96\)"):
+        replace(portrait(0, 64), alpha=np.zeros((3, 3), np.uint8))
+
+
+@both
 def test_what_other_kernels_made_is_refused(name: str) -> None:
     kernels, others = kernels_of(name), kernels_of("cuda" if name == "cpu" else "cpu")
     foreign = moved(others, portrait(0, 64), 1)
@@ -88,6 +112,9 @@ def test_what_other_kernels_made_is_refused(name: str) -> None:
         kernels.guide([foreign])
     with pytest.raises(ValueError, match="made what is given, expected kernels.on_"):
         kernels.pictures(others.guide([foreign]), [[]])
+    cut = kernels.guide([moved(kernels, portrait(0, 64, cut=True), 1)])
+    with pytest.raises(ValueError, match="made what is given, expected kernels.on_"):
+        kernels.pictures(cut, [[]], [others.backdrop(room(0, 64))])
 
 
 def test_both_paths_draw_nearly_the_same() -> None:
@@ -96,9 +123,13 @@ def test_both_paths_draw_nearly_the_same() -> None:
         kernels = kernels_of(name)
         guides = kernels.guide(
             [
-                Moved(kernels.prepare(portrait(i, 96)), drivers(i, 96), lines(i, 96))
+                Moved(kernels.prepare(portrait(i, 96, cut=True)), drivers(i, 96), lines(i, 96))
                 for i in range(2)
             ]
         )
-        drawn.append(np.stack(kernels.pictures(guides, [[], []])).astype(int))
+        far = [kernels.backdrop(room(0, 96)), None]
+        made = kernels.pictures(guides, [[], []], far, [False, True])
+        assert made[0].alpha is None
+        planes = [*(each.i420 for each in made), made[1].alpha]
+        drawn.append(np.concatenate(planes).astype(int))
     assert np.abs(drawn[0] - drawn[1]).mean() < 1.0

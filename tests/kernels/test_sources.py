@@ -44,7 +44,7 @@ def test_nothing_is_touched_beyond_its_end() -> None:
     assert "exercised" in done.stdout
 
 
-@pytest.mark.parametrize("what", ["short input", "short output"])
+@pytest.mark.parametrize("what", ["short input", "short output", "short backdrop"])
 def test_the_sanitizer_sees_memory_that_is_too_short(what: str) -> None:
     done = sanitized(what)
     assert done.returncode != 0

@@ -8,13 +8,11 @@ import numpy.typing as npt
 import pytest
 
 from engine.avatar import BUILT_IN, Avatar, find, names
-from engine.composite import CompositeStage
 from engine.frames import Motion
-from engine.mouth import MouthPainter
-from engine.render import RenderStage
 from engine.rig import build
 from models import facemodel
 from models import topology as topo
+from tests.engine.draw import draw
 
 Colour = npt.NDArray[np.float64]
 
@@ -104,11 +102,9 @@ def test_skin_begins_below_the_lower_lids(avatar: Avatar) -> None:
 
 def test_shut_lids_leave_no_slit(avatar: Avatar) -> None:
     rig = build(avatar, 1024, FACE)
-    render, composite = RenderStage(rig, MouthPainter(rig)), CompositeStage(rig)
     rest = np.zeros(FACE.size, np.float32)
-    (opened,) = render.push(Motion(0, rest))
-    (shut,) = render.push(Motion(1, rest, blink=(1.0, 1.0)))
-    changed = np.abs(composite.picture(shut).astype(int) - composite.picture(opened)).sum(axis=2)
+    opened, shut = draw(rig, Motion(0, rest), Motion(1, rest, blink=(1.0, 1.0)))
+    changed = np.abs(shut.astype(int) - opened).sum(axis=2)
     for upper, lower in zip(topo.UPPER_LIDS, topo.LOWER_LIDS, strict=True):
         ring = avatar.landmarks[np.concatenate([upper, lower[::-1]]), :2]
         eye = np.zeros(changed.shape, np.uint8)
