@@ -31,7 +31,7 @@ def torch() -> Any:
 
 def network(path: Path, kind: str = "f32", graphs: bool = True) -> backends.Network:
     module = importlib.import_module("engine.backends.torch")
-    made: backends.Network = module.TorchNetwork(path, 1, kind, graphs)
+    made: backends.Network = module.TorchNetwork(path, 1, kind, 1, graphs)
     return made
 
 
