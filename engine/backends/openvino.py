@@ -29,6 +29,11 @@ def _import_openvino() -> Any:
 _openvino = _import_openvino()
 
 
+def version() -> str:
+    """Such as `2026.4.1`."""
+    return str(_openvino.__version__).partition("-")[0]
+
+
 @lru_cache(maxsize=16)
 def _compiled(path: Path, threads: int, kind: str, batch: int) -> Any:
     """Compiled once a process; every session has a request of its own."""
