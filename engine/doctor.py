@@ -361,12 +361,12 @@ def text(report: Report, width: int) -> str:
         if report.ready
         else "No call can be served: what is marked with ! is missing."
     )
-    return "\n".join([*lines, "", verdict])
+    return "\n".join([*lines, "", *textwrap.wrap(verdict, width)])
 
 
 def _entry(mark: str, name: str, what: str, width: int) -> list[str]:
     return textwrap.wrap(
-        what,
+        what or "?",
         width,
         initial_indent=f" {mark} {name:{_LABEL}} ",
         subsequent_indent=" " * (_LABEL + 4),

@@ -53,9 +53,7 @@ def check(network: backends.Network, rows: int, seed: int) -> None:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(1, 150), min_size=1, max_size=4))
-def test_any_batches_in_any_order_give_each_row_its_own(
-    tmp_path: Path, batches: list[int]
-) -> None:
+def test_any_batches_in_any_order_give_each_row_its_own(tmp_path: Path, batches: list[int]) -> None:
     network = backends.load("tensorrt", fake_tensorrt.write(tmp_path / "net.onnx"))
     assert network.inputs == {"x": (-1, 3, 2), "t": (-1,)}
     for seed, rows in enumerate(batches):

@@ -5,7 +5,6 @@ variances, exponentials, angles of up to a thousand, and the picture that the re
 """
 
 from collections import ChainMap
-from collections.abc import Iterable
 
 import numpy as np
 import onnx
@@ -139,15 +138,3 @@ def _rounded(array: TensorProto, name: str) -> TensorProto:
     if (highest := float(np.abs(values).max(initial=0))) > _HALF_MAX:
         raise ValueError(f"array {array.name!r} holds {highest:g}, expected at most {_HALF_MAX:g}")
     return numpy_helper.from_array(values.astype(np.float16), name)
-
-
-def kinds(model: onnx.ModelProto, operators: Iterable[str]) -> dict[str, set[int]]:
-    """In which types a network computes each of some operators, by its own written types."""
-    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    types = {v.name: v.type.tensor_type.elem_type for v in (*inferred.value_info, *inferred.output)}
-    wanted = set(operators)
-    found: dict[str, set[int]] = {}
-    for node in inferred.node:
-        if node.op_type in wanted:
-            found.setdefault(node.op_type, set()).add(types[node.output[0]])
-    return found
