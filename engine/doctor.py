@@ -299,9 +299,14 @@ from engine import backends
 from models import weights
 path = weights.path(weights.PAINTER)
 choice = backends.choose(sys.argv[1], path)
-backends.load(sys.argv[1], path, 1, "fastest")
-took = ", ".join(f"{name} {ms:.1f} ms" for name, ms in choice.took_ms.items())
-print(f"{sys.argv[1]}, {choice.name}: {'quickest of ' + took if took else 'no other to choose'}")
+why = ", ".join(f"{name} {ms:.1f} ms" for name, ms in choice.took_ms.items())
+why = f"quickest of {why}" if why else "the only one to choose"
+if sys.argv[1] == "tensorrt":
+    from engine.backends import tensorrt
+    why = tensorrt.state(choice.path)
+else:
+    backends.load(sys.argv[1], path, 1, "fastest")
+print(f"{sys.argv[1]}, {choice.name}: {why}")
 """
 
 

@@ -81,12 +81,29 @@ class TensorRtNetwork:
 def _shared(path: Path) -> "Runs":
     """Made once a process: sessions share the engine and its graphs."""
     found = library()
-    wanted = target(found)
+    wanted, stream = target(found), _stream()
+    return Runs(path, found, opened(found, path, wanted, EngineCache(default_folder())), stream)
+
+
+def _stream() -> Stream:
     try:
-        stream = CudaStream()
+        return CudaStream()
     except GpuError as error:
         raise BackendError(f"backend 'tensorrt' cannot run here: {error}") from error
-    return Runs(path, found, opened(found, path, wanted, EngineCache(default_folder())), stream)
+
+
+def state(path: Path) -> str:
+    """Whether a file's engine lies ready here, in words; nothing is compiled.
+
+    Raises:
+        BackendError: it cannot run here.
+    """
+    found = library()
+    wanted, _ = target(found), _stream()
+    cache = EngineCache(default_folder())
+    kept = cache.path(path.stem, recipe(found, path, wanted))
+    there = "is ready" if cache.read(kept) else "is compiled first: visavis engine build"
+    return f"{found.name} {found.version} on {wanted.architecture}, its engine {there}"
 
 
 def opened(found: Library, path: Path, wanted: Target, cache: EngineCache) -> Any:

@@ -122,6 +122,14 @@ def test_the_next_process_finds_the_engine(tmp_path: Path) -> None:
     assert fake_tensorrt.made.builds == 2
 
 
+def test_whether_an_engine_is_ready_is_said_without_building(tmp_path: Path) -> None:
+    path = fake_tensorrt.write(tmp_path / "net.onnx")
+    assert tensorrt.state(path).endswith("is compiled first: visavis engine build")
+    assert fake_tensorrt.made.builds == 0
+    backends.load("tensorrt", path)
+    assert tensorrt.state(path) == "tensorrt 1.2.3 on sm_89, its engine is ready"
+
+
 def test_an_engine_that_the_library_refuses_is_built_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
