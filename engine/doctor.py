@@ -16,10 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from engine import __version__, backends
-from engine.backends.engine_cache import default_folder
+from engine import __version__
 from engine.config import EngineConfig
-from engine.errors import BackendError
+from engine.errors import BackendError, ConfigError
 
 EXIT_UNFIT = 2
 _WIDTH = 80
@@ -99,15 +98,16 @@ def add_doctor(commands: Any) -> None:
     )
     doctor.add_argument("--json", action="store_true", help="the same for programs")
     doctor.add_argument(
-        "--backend",
-        choices=backends.names(),
-        default=EngineConfig().backend,
-        help="where networks would run (%(default)s)",
+        "--backend", default=EngineConfig().backend, help="where networks run (%(default)s)"
     )
     doctor.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
+    from engine.backends import names
+
+    if args.backend not in names():
+        raise ConfigError(f"backend {args.backend[:40]!r} is unknown, expected one of {names()}")
     report = examine(args.backend)
     if args.json:
         sys.stdout.write(json.dumps(report.as_dict(), indent=1) + "\n")
@@ -251,6 +251,8 @@ def _gpu() -> str:
 
 
 def _engines() -> str:
+    from engine.backends.engine_cache import default_folder
+
     folder = default_folder()
     sizes = [path.stat().st_size for path in folder.glob("*.engine")]
     return f"{len(sizes)} of {sum(sizes) / 1e6:.0f} MB in {folder}"

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from engine.backends.engine_cache import EngineCache, default_folder
 from engine.errors import BackendError
 from models import weights
 
@@ -48,6 +47,7 @@ def networks() -> list[str]:
 
 def _build(args: argparse.Namespace) -> int:
     from engine.backends import tensorrt, tensorrt_builder
+    from engine.backends.engine_cache import EngineCache, default_folder
 
     named = (tensorrt_builder.RTX,) if args.gpu else ()
     found = tensorrt_builder.library(*named)

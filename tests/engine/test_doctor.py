@@ -153,3 +153,8 @@ def test_it_is_a_command() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ready"] is True
+
+
+def test_an_unknown_backend_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", "--backend", "tpu"]) == 2
+    assert "backend 'tpu' is unknown, expected one of ['onnxruntime'," in capsys.readouterr().err

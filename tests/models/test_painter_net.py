@@ -304,25 +304,6 @@ def test_the_mean_of_networks_lies_between_them():
         fit.mean([one, Painter(replace(PRESETS["tiny"], code=64))])
 
 
-def test_what_is_exported_paints_as_the_network_does(tmp_path):
-    pytest.importorskip("onnx")
-    runtime = pytest.importorskip("onnxruntime")
-    net, given = fresh(), [x[:1] for x in feeds()]
-    with torch.no_grad():
-        sitting = net.sit(given[2])
-        wanted = net(*given, sitting).picture.numpy()
-    export.export(net, tmp_path)
-    portrait, painter = (
-        runtime.InferenceSession(str(tmp_path / name), providers=["CPUExecutionProvider"])
-        for name in (weights.PORTRAIT, weights.PAINTER)
-    )
-    features, code = portrait.run(None, {"portrait": given[2].numpy()})
-    names = ["noisy", "t", "guide", "region", "told"]
-    told = {n: x.numpy() for n, x in zip(names, given, strict=True)}
-    picture, _ = painter.run(None, told | {"features": features, "code": code})
-    np.testing.assert_allclose(picture, wanted, atol=0.01)  # weights are kept in half precision
-
-
 def test_what_is_exported_takes_any_batch_also_in_float16(tmp_path):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
@@ -371,3 +352,22 @@ def test_float16_refuses_what_it_cannot_hold(tmp_path):
     ending.graph.node[0].output[0] = "y"
     with pytest.raises(ValueError, match="'y' is computed in half, expected float32"):
         half.in_half(ending)
+
+
+def test_what_is_exported_paints_as_the_network_does(tmp_path):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    net, given = fresh(), [x[:1] for x in feeds()]
+    with torch.no_grad():
+        sitting = net.sit(given[2])
+        wanted = net(*given, sitting).picture.numpy()
+    export.export(net, tmp_path)
+    portrait, painter = (
+        runtime.InferenceSession(str(tmp_path / name), providers=["CPUExecutionProvider"])
+        for name in (weights.PORTRAIT, weights.PAINTER)
+    )
+    features, code = portrait.run(None, {"portrait": given[2].numpy()})
+    names = ["noisy", "t", "guide", "region", "told"]
+    told = {n: x.numpy() for n, x in zip(names, given, strict=True)}
+    picture, _ = painter.run(None, told | {"features": features, "code": code})
+    np.testing.assert_allclose(picture, wanted, atol=0.01)  # weights are kept in half precision
