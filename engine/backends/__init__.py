@@ -62,6 +62,8 @@ for it, TensorFloat-32 on a GPU, and files of other kinds of number that lie bes
 (`painter_int8.onnx`, `painter_fp16.onnx`). Inputs and outputs are float32 either way."""
 
 _TRIALS = 9
+_TRIED_ROWS = 16
+"""Rows of a trial where any batch goes."""
 _log = logging.getLogger(__name__)
 
 
@@ -167,9 +169,10 @@ def _fastest(factory: Factory, path: Path, threads: int, batch: int) -> Choice:
     took_ms = dict.fromkeys(known, np.inf)
     # In turns, for what else the machine does comes and goes; the least of each is its own.
     for made_of in known * _TRIALS:
+        shapes = networks[made_of].inputs.items()
         feeds = {
-            name: np.zeros([max(side, 1) for side in shape], np.float32)
-            for name, shape in networks[made_of].inputs.items()
+            name: np.zeros([_TRIED_ROWS if side == ANY else side for side in shape], np.float32)
+            for name, shape in shapes
         }
         begun = time.perf_counter()
         networks[made_of].run(feeds)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -120,7 +121,7 @@ def test_the_folder_is_the_users_unless_another_is_named(
     assert engine_cache.default_folder() == Path("elsewhere")
 
 
-def build_slowly(folder: Path, begun: "multiprocessing.Queue[int]") -> None:
+def build_slowly(folder: Path, begun: "multiprocessing.Queue[int]", together: Any) -> None:
     cache = EngineCache(folder)
 
     def build() -> bytes:
@@ -128,6 +129,7 @@ def build_slowly(folder: Path, begun: "multiprocessing.Queue[int]") -> None:
         time.sleep(0.3)  # a build takes its time; the others must find it under way
         return b"engine of one process"
 
+    together.wait(60)
     assert cache.get(cache.path("net", RECIPE), build, bytes) == b"engine of one process"
 
 
@@ -135,7 +137,8 @@ def build_slowly(folder: Path, begun: "multiprocessing.Queue[int]") -> None:
 def test_of_processes_that_want_an_engine_at_once_one_builds(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     begun: multiprocessing.Queue[int] = context.Queue()
-    several = [context.Process(target=build_slowly, args=(tmp_path, begun)) for _ in range(3)]
+    given_ = (tmp_path, begun, context.Barrier(3))
+    several = [context.Process(target=build_slowly, args=given_) for _ in range(3)]
     for process in several:
         process.start()
     for process in several:
