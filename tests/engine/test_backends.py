@@ -8,8 +8,6 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from engine import backends
 from engine.errors import BackendError
@@ -210,20 +208,3 @@ def test_float16_leaves_alone_what_is_not_painted() -> None:
     given["region"][:, :, :, 50:] = 0
     found = backends.load("openvino", half, batch=2).run(given)["picture"]
     assert (found[..., 50:] == given["guide"][..., 50:]).all()
-
-
-@given(st.integers(1, 300))
-def test_batches_are_cut_and_filled_into_sizes(rows: int) -> None:
-    given_ = {"a": np.arange(rows, dtype=np.float32)[:, None], "b": np.ones(rows, np.float32)}
-    sizes = []
-
-    def run(part: backends.Arrays, size: int) -> backends.Arrays:
-        whole = backends.filled(part, size)
-        assert {len(array) for array in whole.values()} == {size}
-        sizes.append(size)
-        return {"sum": whole["a"][:, 0] + whole["b"]}
-
-    found = backends.in_sizes(run, given_)["sum"]
-    np.testing.assert_array_equal(found, np.arange(1, rows + 1))
-    assert set(sizes) <= set(backends.SIZES) and sizes[:-1] == [64] * (-(-rows // 64) - 1)
-    assert sizes[-1] == min(size for size in backends.SIZES if size >= (rows - 1) % 64 + 1)

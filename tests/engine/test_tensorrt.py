@@ -223,3 +223,20 @@ def test_another_architecture_is_for_rtx_alone() -> None:
     assert tensorrt_builder.target(rtx, "sm_75") == Target("any", "sm_75")
     with pytest.raises(BackendError, match=r"here alone, got 'sm_75': .*visavis\[tensorrt-rtx\]"):
         tensorrt_builder.target(found, "sm_75")
+
+
+@given(st.integers(1, 300))
+def test_batches_are_cut_and_filled_into_sizes(rows: int) -> None:
+    given_ = {"a": np.arange(rows, dtype=np.float32)[:, None], "b": np.ones(rows, np.float32)}
+    sizes = []
+
+    def run(part: backends.Arrays, size: int) -> backends.Arrays:
+        whole = backends.filled(part, size)
+        assert {len(array) for array in whole.values()} == {size}
+        sizes.append(size)
+        return {"sum": whole["a"][:, 0] + whole["b"]}
+
+    found = backends.in_sizes(run, given_)["sum"]
+    np.testing.assert_array_equal(found, np.arange(1, rows + 1))
+    assert set(sizes) <= set(backends.SIZES) and sizes[:-1] == [64] * (-(-rows // 64) - 1)
+    assert sizes[-1] == min(size for size in backends.SIZES if size >= (rows - 1) % 64 + 1)
