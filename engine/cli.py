@@ -11,6 +11,8 @@ from typing import Any
 
 from engine import __version__, training
 from engine.config import EngineConfig, ServerConfig
+from engine.doctor import add_doctor
+from engine.engines import add_engine
 from engine.errors import VisavisError
 from engine.onboarding.command import add_avatar, add_folder, add_landmarker, library
 from engine.training import GUIDE, TRAININGS
@@ -61,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_present(commands)
     add_avatar(commands)
+    add_engine(commands)
+    add_doctor(commands)
     bench = commands.add_parser(
         "bench",
         help="measure",

@@ -6,8 +6,9 @@ from typing import Any
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from engine.backends import Arrays, check_feeds
+from engine.backends import Arrays, batched, check_feeds
 from engine.errors import BackendError
+from models import weights
 
 _REFUSALS = (
     state.Fail,
@@ -22,11 +23,23 @@ class OnnxRuntimeNetwork:
     """An ONNX file in a CPU session, in the kind of number that it holds; see `Network`."""
 
     @staticmethod
-    def faster() -> tuple[str, ...]:
-        """None beside what the file holds."""
-        return ()
+    def usual_batch() -> int:
+        """One row."""
+        return 1
 
-    def __init__(self, path: Path, threads: int, kind: str) -> None:  # noqa: ARG002
+    @staticmethod
+    def choices(path: Path, batch: int) -> list[tuple[Path, str]]:
+        """What the files hold: float32, and int8 for one row."""
+        small = weights.beside(path, "int8")
+        return [(p, "f32") for p in (path, small) if p == path or (batch == 1 and p.is_file())]
+
+    def __init__(
+        self,
+        path: Path,
+        threads: int,
+        kind: str,  # noqa: ARG002
+        batch: int = 1,
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -36,10 +49,11 @@ class OnnxRuntimeNetwork:
             )
         except _REFUSALS as error:
             raise BackendError(f"{path}: ONNX Runtime refuses the network: {error}") from error
-        self.inputs = {
+        open_inputs = {
             i.name: tuple(d if isinstance(d, int) else -1 for d in i.shape)
             for i in self._session.get_inputs()
         }
+        self.inputs = batched(path, open_inputs, batch)
         self.outputs = tuple(o.name for o in self._session.get_outputs())
 
     def run(self, feeds: Arrays) -> Arrays:

@@ -6,8 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from engine.backends import Arrays, check_feeds
+from engine.backends import ANY, Arrays, batched, check_feeds
 from engine.errors import BackendError
+from models import weights
 
 
 def _import_openvino() -> Any:
@@ -28,14 +29,24 @@ def _import_openvino() -> Any:
 _openvino = _import_openvino()
 
 
+def version() -> str:
+    """Such as `2026.4.1`."""
+    return str(_openvino.__version__).partition("-")[0]
+
+
 @lru_cache(maxsize=16)
-def _compiled(path: Path, threads: int, kind: str) -> Any:
+def _compiled(path: Path, threads: int, kind: str, batch: int) -> Any:
     """Compiled once a process; every session has a request of its own."""
-    return compile_model(path, threads, kind)
+    return compile_model(path, threads, kind, batch)
 
 
-def compile_model(path: Path, threads: int, kind: str = "f32") -> Any:
+def compile_model(path: Path, threads: int, kind: str = "f32", batch: int = ANY) -> Any:
     """A network's file (ONNX, TensorFlow Lite) compiled for the CPU.
+
+    Args:
+        path, threads: see `engine.backends.load`.
+        kind: of number.
+        batch: fixes the first axis of the inputs; `ANY` leaves it as the file has it.
 
     Raises:
         BackendError: OpenVINO refuses it.
@@ -45,30 +56,45 @@ def compile_model(path: Path, threads: int, kind: str = "f32") -> Any:
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
     }
+    core = _openvino.Core()
     try:
-        return _openvino.Core().compile_model(str(path), "CPU", settings)
+        model = core.read_model(str(path))
+        if batch != ANY:
+            model.reshape(batched(path, _shapes(model), batch))
+        return core.compile_model(model, "CPU", settings)
     except RuntimeError as error:
         raise BackendError(f"{path}: OpenVINO refuses the network: {error}") from error
+
+
+def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    return {
+        port.get_any_name(): tuple(
+            side.get_length() if side.is_static else -1 for side in port.get_partial_shape()
+        )
+        for port in model.inputs
+    }
 
 
 class OpenVinoNetwork:
     """An ONNX file compiled for the CPU; see `engine.backends.Network`."""
 
     @staticmethod
-    def faster() -> tuple[str, ...]:
-        """bfloat16 where the CPU computes in it: with AMX; without, it was a third slower."""
-        known = _openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        return ("bf16",) if "BF16" in known else ()
+    def usual_batch() -> int:
+        """One row."""
+        return 1
 
-    def __init__(self, path: Path, threads: int, kind: str) -> None:
-        model = _compiled(path, threads, kind)
+    @staticmethod
+    def choices(path: Path, batch: int) -> list[tuple[Path, str]]:
+        """float32; bfloat16 where the CPU computes in it; the int8 file, which takes one row."""
+        known = _openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        small = weights.beside(path, "int8")
+        found = [(path, kind) for kind in ("f32", *(("bf16",) if "BF16" in known else ()))]
+        return found + ([(small, "f32")] if batch == 1 and small.is_file() else [])
+
+    def __init__(self, path: Path, threads: int, kind: str, batch: int = 1) -> None:
+        model = _compiled(path, threads, kind, batch)
         self._request = model.create_infer_request()
-        self.inputs = {
-            p.get_any_name(): tuple(
-                d.get_length() if d.is_static else -1 for d in p.get_partial_shape()
-            )
-            for p in model.inputs
-        }
+        self.inputs = _shapes(model)
         self._names = {p: p.get_any_name() for p in model.outputs}
         self.outputs = tuple(self._names.values())
 

@@ -35,9 +35,6 @@ class CudaRuns:
 
     Attributes:
         inputs, outputs: see `Network`.
-
-    Raises:
-        BackendError: the program cannot be captured.
     """
 
     def __init__(self, program: Program, tf32: bool, graphs: bool) -> None:
@@ -45,9 +42,16 @@ class CudaRuns:
         self.inputs, self.outputs = program.inputs, program.outputs
         self._lock = Lock()
         self._ready: dict[Shapes, _Run] = {}
-        shapes = tuple(self.inputs.values())
+
+    def prepare(self, shapes: Shapes) -> None:
+        """Captures for inputs of these shapes, so that their first run is as quick as others.
+
+        Raises:
+            BackendError: the program cannot be captured.
+        """
         if all(side > 0 for shape in shapes for side in shape):
-            self._run(shapes)
+            with self._lock:
+                self._run(shapes)
 
     def _run(self, shapes: Shapes) -> "_Run":
         if shapes not in self._ready:

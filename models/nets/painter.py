@@ -112,7 +112,7 @@ class Portrait(nn.Module):
 
     def forward(self, portrait: Tensor) -> Sitting:
         """(B, 3, 96, 112) -> what is known of it."""
-        told = self.told.expand(len(portrait), -1)
+        told = self.told.expand(portrait.shape[0], -1)
         x = self.stem(F.pixel_unshuffle(portrait, UNSHUFFLE))
         for block in self.near:
             x = block(x, told)

@@ -22,3 +22,8 @@ def path(name: str) -> Path:
         shipped = sorted(p.name for p in FOLDER.iterdir() if p.suffix in {".onnx", ".npz", ".json"})
         raise FileNotFoundError(f"weights {name!r} are not shipped, expected one of {shipped}")
     return found
+
+
+def beside(path: Path, kind: str) -> Path:
+    """The file of the same network in numbers of another kind: `painter_int8.onnx`."""
+    return path.with_name(f"{path.stem}_{kind}{path.suffix}")

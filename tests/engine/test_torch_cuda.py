@@ -31,7 +31,7 @@ def torch() -> Any:
 
 def network(path: Path, kind: str = "f32", graphs: bool = True) -> backends.Network:
     module = importlib.import_module("engine.backends.torch")
-    made: backends.Network = module.TorchNetwork(path, 1, kind, graphs)
+    made: backends.Network = module.TorchNetwork(path, 1, kind, 1, graphs)
     return made
 
 
@@ -96,8 +96,27 @@ def test_sessions_in_threads_share_a_graph_and_not_their_values(torch: Any) -> N
                 np.testing.assert_array_equal(found["pose"], expected)
 
 
+@pytest.mark.parametrize(("file", "apart"), [("painter.onnx", 1e-5), ("painter_fp16.onnx", 0.02)])
+def test_any_batch_is_filled_up_to_a_size_that_was_captured(
+    torch: Any, file: str, apart: float
+) -> None:
+    usual = backends.load("onnxruntime", weights.path("painter.onnx"), batch=backends.ANY)
+    own = backends.load("torch", weights.path(file))
+    assert own.inputs["noisy"][0] == backends.ANY
+    for rows in (1, 3, 16, 65):
+        given = {
+            name: 0.3 * np.random.default_rng(rows).normal(size=(rows, *shape[1:]))
+            for name, shape in own.inputs.items()
+        }
+        given = {name: value.astype(np.float32) for name, value in given.items()}
+        found, wanted = own.run(given), usual.run(given)
+        for name, value in wanted.items():
+            np.testing.assert_allclose(found[name], value, atol=apart)
+
+
 def test_fastest_names_what_it_tried(torch: Any, caplog: pytest.LogCaptureFixture) -> None:
     backends._fastest.cache_clear()
     with caplog.at_level(logging.INFO):
         backends.load("torch", weights.path("painter.onnx"), precision="fastest")
-    assert "painter f32" in caplog.messages[-1] and "painter tf32" in caplog.messages[-1]
+    for name in ("painter f32", "painter tf32", "painter_fp16 f32"):
+        assert name in caplog.messages[-1]

@@ -33,7 +33,7 @@ def test_networks_agree_with_onnxruntime_run_after_run(file: str) -> None:
 def test_no_shape_is_left_to_compute_in_a_run(file: str) -> None:
     torch_program = importlib.import_module("engine.backends.torch_program")
     program = torch_program.Program(weights.path(file), torch.device("cpu"), 1)
-    values = {n: torch.zeros(s) for n, s in program.inputs.items()}
+    values = {n: torch.zeros([max(side, 1) for side in s]) for n, s in program.inputs.items()}
     steps, _ = program.ready(values)
     assert steps and not any(step.kind == "Shape" for step in steps)
     for step in steps:
@@ -48,3 +48,25 @@ def test_sessions_share_weights_and_not_results() -> None:
     before = kept.copy()
     other.run(feeds(other, 2))
     np.testing.assert_array_equal(kept, before)
+
+
+def test_float16_rounds_less_than_a_level() -> None:
+    """Here each node computes in the type that the file says, as on a GPU."""
+    exact, half = (weights.path("painter.onnx"), weights.path("painter_fp16.onnx"))
+    whole, own = (backends.load("torch", path) for path in (exact, half))
+    given = feeds(whole, 4) | {"t": np.ones(1, np.float32)}
+    given["region"] = np.ones_like(given["region"])
+    apart = 127.5 * (own.run(given)["picture"] - whole.run(given)["picture"])
+    assert 0 < np.sqrt((apart**2).mean()) < 0.1 and np.abs(apart).max() < 1  # of 255
+    program = importlib.import_module("engine.backends.torch_program").Program
+    made = program(half, torch.device("cpu"), 1)
+    values = {n: torch.from_numpy(v) for n, v in given.items()}
+    steps, known = made.ready(values)
+    known = {**known, **values}
+    types: dict[str, set[torch.dtype]] = {}
+    for step in steps:
+        step.run(known)
+        types.setdefault(step.kind, set()).add(known[step.made[0]].dtype)
+    assert types["Conv"] == types["Gemm"] == types["MatMul"] == {torch.float16}
+    for kind in ("InstanceNormalization", "Softmax", "Sin", "Cos", "Clip"):
+        assert types[kind] == {torch.float32}

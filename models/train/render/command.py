@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=int, default=2, help="CPU threads")
     p = verbs.add_parser("export", help="write a run's network as ONNX, for the engine")
     p.add_argument("run", type=Path, help="folder of the run")
-    p.add_argument("out", type=Path, help="folder for painter.onnx and painter_portrait.onnx")
+    p.add_argument(
+        "out", type=Path, help="folder for painter.onnx, painter_fp16.onnx, painter_portrait.onnx"
+    )
     p.add_argument("--last", action="store_true", help="the last weights, not the best")
     p.add_argument("--mean-with", type=Path, help="average the weights with those of this run")
     p.add_argument("--samples", type=Path, help="make an int8 file too, its ranges from these")

@@ -1,5 +1,6 @@
-"""Writes a run's network as ONNX files for the engine, weights in half precision."""
+"""Writes a run's network as ONNX files for the engine: any batch, weights in half precision."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from models import weights, window
 from models.nets.painter import UNSHUFFLE, Painted, Painter, Sitting
+from models.train.render.half import in_half
 
 _SMALL = 512
 """Arrays of fewer numbers stay in single precision."""
@@ -51,7 +53,7 @@ class Sit(nn.Module):
 
 
 def export(net: Painter, folder: Path) -> None:
-    """Writes both files into a folder."""
+    """Writes the files into a folder: the network, the same in float16, the portrait's part."""
     size = window.HIGH_PX, window.WIDE_PX
     picture = torch.zeros(1, 3, *size)
     config = net.config
@@ -67,25 +69,34 @@ def export(net: Painter, folder: Path) -> None:
     names = ["noisy", "t", "guide", "region", "told", "features", "code"]
     folder.mkdir(parents=True, exist_ok=True)
     net = net.to(memory_format=torch.contiguous_format).eval()
-    _write(Step(net), step, folder / weights.PAINTER, names, ["picture", "mask"])
-    _write(Sit(net), (picture,), folder / weights.PORTRAIT, ["portrait"], ["features", "code"])
+    whole = _traced(Step(net), step, names, ["picture", "mask"])
+    sit = _traced(Sit(net), (picture,), ["portrait"], ["features", "code"])
+    _save(in_half(whole), weights.beside(folder / weights.PAINTER, "fp16"))
+    _save(halved(whole), folder / weights.PAINTER)
+    _save(halved(sit), folder / weights.PORTRAIT)
 
 
-def _write(
-    net: nn.Module, example: tuple[Tensor, ...], out: Path, given: list[str], made: list[str]
-) -> None:
+def _save(model: onnx.ModelProto, out: Path) -> None:
     part = out.with_suffix(".part")
+    onnx.save(model, str(part))
+    part.replace(out)
+
+
+def _traced(
+    net: nn.Module, example: tuple[Tensor, ...], given: list[str], made: list[str]
+) -> onnx.ModelProto:
+    file = BytesIO()
     torch.onnx.export(
         net.eval(),
         example,
-        str(part),
+        file,
         dynamo=False,
         opset_version=17,
         input_names=given,
         output_names=made,
+        dynamic_axes={name: {0: "batch"} for name in (*given, *made)},
     )
-    onnx.save(halved(onnx.load(str(part))), str(part))
-    part.replace(out)
+    return onnx.load_from_string(file.getvalue())
 
 
 def halved(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -46,7 +46,7 @@ def quantize(folder: Path, people: People) -> None:
         people: whose windows tell how large the numbers inside get; not those held out.
     """
     whole = folder / weights.PAINTER
-    out = whole.with_name(f"{whole.stem}_int8{whole.suffix}")
+    out = weights.beside(whole, "int8")
     part = out.with_suffix(".part")
     with TemporaryDirectory() as scratch:
         plain = Path(scratch) / "plain.onnx"

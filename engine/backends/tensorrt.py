@@ -1,0 +1,281 @@
+"""Networks on TensorRT, an extra: one engine a file, one CUDA graph for each size of batch."""
+
+import logging
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.backends import ANY, SIZES, Arrays, Shape, batched, check_feeds, in_sizes, tensorrt_rtx
+from engine.backends.cuda_stream import CudaStream, Stream
+from engine.backends.engine_cache import EngineCache, default_folder
+from engine.backends.tensorrt_builder import (
+    RTX,
+    Build,
+    Library,
+    Target,
+    Tell,
+    library,
+    logger,
+    recipe,
+    target,
+)
+from engine.errors import BackendError
+from kernels.gpu import GpuError
+from models import weights
+
+F32 = npt.NDArray[np.float32]
+_ALIGNED = 256
+"""Bytes at a multiple of which each array begins."""
+_log = logging.getLogger(__name__)
+
+
+class TensorRtNetwork:
+    """An ONNX file on the first NVIDIA GPU; see `Network`. Any batch goes through.
+
+    Its engine is compiled when it is first asked for, which takes seconds to minutes, and kept on
+    disk (`engine_cache`): `visavis engine build` does so beforehand.
+
+    Args:
+        path: the file, whose values' types are taken as they are.
+        threads, kind: of no meaning here.
+        batch: rows of a run, or `ANY`: what is made ready at once, all of `SIZES` if any.
+    """
+
+    @staticmethod
+    def usual_batch() -> int:
+        """Any."""
+        return ANY
+
+    @staticmethod
+    def choices(path: Path, batch: int) -> list[tuple[Path, str]]:  # noqa: ARG004
+        """The float16 file where there is one: to time others, each would have to be compiled."""
+        half = weights.beside(path, "fp16")
+        return [(half if half.is_file() else path, "f32")]
+
+    def __init__(
+        self,
+        path: Path,
+        threads: int,  # noqa: ARG002
+        kind: str,  # noqa: ARG002
+        batch: int = ANY,
+    ) -> None:
+        self._runs = _shared(path)
+        self.inputs = batched(path, self._runs.inputs, batch)
+        self.outputs = self._runs.outputs
+        for rows in SIZES if batch == ANY else (batch,):
+            self._runs.prepare(rows)
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """See `engine.backends.Network.run`."""
+        check_feeds(self.inputs, feeds)
+        return self._runs.run(feeds)
+
+
+@lru_cache(maxsize=16)
+def _shared(path: Path) -> "Runs":
+    """Made once a process: sessions share the engine and its graphs."""
+    found = library()
+    wanted, stream = target(found), _stream()
+    return Runs(path, found, opened(found, path, wanted, EngineCache(default_folder())), stream)
+
+
+def _stream() -> Stream:
+    try:
+        return CudaStream()
+    except GpuError as error:
+        raise BackendError(f"backend 'tensorrt' cannot run here: {error}") from error
+
+
+def state(path: Path) -> str:
+    """Whether a file's engine lies ready here, in words; nothing is compiled.
+
+    Raises:
+        BackendError: it cannot run here.
+    """
+    found = library()
+    wanted, _ = target(found), _stream()
+    cache = EngineCache(default_folder())
+    kept = cache.path(path.stem, recipe(found, path, wanted))
+    there = "is ready" if cache.read(kept) else "is compiled first: visavis engine build"
+    return f"{found.name} {found.version} on {wanted.architecture}, its engine {there}"
+
+
+def opened(found: Library, path: Path, wanted: Target, cache: EngineCache) -> Any:
+    """A file's engine, compiled where the cache has none that can be opened.
+
+    Raises:
+        BackendError: it cannot be compiled, kept or opened.
+    """
+    trt, log = found.trt, logger(found.trt)
+    runtime = trt.Runtime(log)
+    kept = cache.path(path.stem, recipe(found, path, wanted))
+    return cache.get(
+        kept, lambda: Build(found, path, wanted).run(), runtime.deserialize_cuda_engine
+    )
+
+
+def compile_ahead(
+    found: Library, path: Path, wanted: Target, cache: EngineCache, tell: Tell | None = None
+) -> Path:
+    """Where a file's engine lies, which is compiled and kept anew.
+
+    Raises:
+        BackendError: it cannot be compiled or kept.
+    """
+    kept = cache.path(path.stem, recipe(found, path, wanted))
+    cache.write(kept, Build(found, path, wanted).run(tell))
+    return kept
+
+
+class Runs:
+    """An engine's runs, one at a time; sessions of all threads may share it.
+
+    Args:
+        path: the ONNX file, for messages.
+        found: the library.
+        engine: an `ICudaEngine`.
+        stream: where it runs.
+
+    Attributes:
+        inputs, outputs: see `Network`.
+
+    Raises:
+        BackendError: an input or output is not float32.
+    """
+
+    def __init__(self, path: Path, found: Library, engine: Any, stream: Stream) -> None:
+        trt = found.trt
+        self._path, self._found, self._engine, self._stream = path, found, engine, stream
+        self._lock = Lock()
+        self._ready: dict[int, _Run] = {}
+        self.inputs: dict[str, Shape] = {}
+        outputs = []
+        for at in range(engine.num_io_tensors):
+            name = engine.get_tensor_name(at)
+            if (kind := engine.get_tensor_dtype(name)) != trt.DataType.FLOAT:
+                raise BackendError(f"{path}: {name!r} is {kind}, expected float32")
+            if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
+                self.inputs[name] = tuple(engine.get_tensor_shape(name))
+            else:
+                outputs.append(name)
+        self.outputs = tuple(outputs)
+        self._open = any(shape and shape[0] == -1 for shape in self.inputs.values())
+
+    def prepare(self, rows: int) -> None:
+        """Makes ready for as many rows, so that their first run is as quick as others.
+
+        Raises:
+            BackendError: TensorRT fails.
+        """
+        with self._lock:
+            self._sized(rows)
+
+    def _sized(self, rows: int) -> "_Run":
+        """The run of the least size that holds as many rows; of the greatest beyond."""
+        size = next((size for size in SIZES if size >= rows), SIZES[-1]) if self._open else 0
+        if size not in self._ready:
+            shapes = {name: (size, *s[1:]) if self._open else s for name, s in self.inputs.items()}
+            profile = SIZES.index(size) if self._open else 0
+            try:
+                self._ready[size] = _Run(
+                    self._found, self._engine, self._stream, shapes, self.outputs, profile
+                )
+            except BackendError as error:
+                raise BackendError(f"{self._path}, batch of {size or 1}: {error}") from error
+        return self._ready[size]
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """Arrays by input name -> arrays by output name, each with as many rows.
+
+        Raises:
+            BackendError: TensorRT fails.
+        """
+        with self._lock:
+            if not self._open:
+                return self._sized(1)(feeds)
+            return in_sizes(lambda part, size: self._sized(size)(part), feeds)
+
+
+class _Run:
+    """Memory, context and graph for inputs of some shapes: addresses never change."""
+
+    def __init__(
+        self,
+        found: Library,
+        engine: Any,
+        stream: Stream,
+        shapes: dict[str, Shape],
+        outputs: tuple[str, ...],
+        profile: int,
+    ) -> None:
+        self._stream = stream
+        context = self._context = engine.create_execution_context()
+        if context is None:
+            raise BackendError("TensorRT gives no context: is the GPU's memory full?")
+        _must(context.set_optimization_profile_async(profile, stream.handle), "the profile")
+        stream.wait()
+        for name, shape in shapes.items():
+            _must(context.set_input_shape(name, shape), f"input {name!r} of {shape}")
+        if unknown := context.infer_shapes():
+            raise BackendError(f"TensorRT does not know the shape of {unknown[0]!r}")
+        made = {name: tuple(context.get_tensor_shape(name)) for name in outputs}
+        self._given, self._made = _Packed(shapes), _Packed(made)
+        self._memory = stream.empty(self._given.nbytes), stream.empty(self._made.nbytes)
+        self._host = stream.staging(self._given.nbytes)
+        self._host[:] = 0
+        self._arrays = self._given.cut(self._host)
+        for packed, memory in zip((self._given, self._made), self._memory, strict=True):
+            for name, begin in packed.begins.items():
+                _must(context.set_tensor_address(name, memory.address + begin), f"memory {name!r}")
+        # Once outside of a graph: this is when TensorRT allocates and compiles what it still must.
+        stream.send(self._host, self._memory[0])
+        self._enqueue()
+        stream.wait()
+        self._launch: Callable[[], None] = self._enqueue
+        if found.name != RTX or tensorrt_rtx.capturable(context, stream.handle):
+            self._launch = stream.capture(self._enqueue)
+        else:
+            _log.info("TensorRT for RTX cannot be captured for %s: runs cost more", shapes)
+
+    def _enqueue(self) -> None:
+        _must(self._context.execute_async_v3(self._stream.handle), "to run")
+
+    def __call__(self, feeds: Arrays) -> Arrays:
+        for name, array in feeds.items():
+            # Rows beyond these keep what they had: no row sees another.
+            self._arrays[name][: len(array)] = array
+        self._stream.send(self._host, self._memory[0])
+        self._launch()
+        return self._made.cut(self._stream.fetch(self._memory[1], self._made.nbytes))
+
+
+class _Packed:
+    """Where float32 arrays of known shapes lie in one block of bytes."""
+
+    def __init__(self, shapes: dict[str, Shape]) -> None:
+        self._shapes = shapes
+        self.begins: dict[str, int] = {}
+        self.nbytes = 0
+        for name, shape in shapes.items():
+            self.begins[name] = self.nbytes
+            self.nbytes += -(-4 * math.prod(shape) // _ALIGNED) * _ALIGNED
+
+    def cut(self, block: npt.NDArray[np.uint8]) -> dict[str, F32]:
+        """The block as arrays by name; they share its memory."""
+        return {
+            name: block[begin : begin + 4 * math.prod(self._shapes[name])]
+            .view(np.float32)
+            .reshape(self._shapes[name])
+            for name, begin in self.begins.items()
+        }
+
+
+def _must(done: bool, what: str) -> None:
+    if not done:
+        raise BackendError(f"TensorRT refuses {what}")
