@@ -97,9 +97,10 @@ def add_doctor(commands: Any) -> None:
         "doctor", help="what was found here, what is used, what is missing"
     )
     doctor.add_argument("--json", action="store_true", help="the same for programs")
-    doctor.add_argument(
-        "--backend", default=EngineConfig().backend, help="where networks run (%(default)s)"
-    )
+    usual = EngineConfig()
+    add = doctor.add_argument
+    add("--backend", default=usual.backend, help="where networks run (%(default)s)")
+    add("--kernels", default=usual.kernels, help="what draws pictures (%(default)s)")
     doctor.set_defaults(run=_run)
 
 
@@ -108,7 +109,8 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.backend not in names():
         raise ConfigError(f"backend {args.backend[:40]!r} is unknown, expected one of {names()}")
-    report = examine(args.backend)
+    EngineConfig(kernels=args.kernels)  # says what is wrong with it
+    report = examine(args.backend, args.kernels)
     if args.json:
         sys.stdout.write(json.dumps(report.as_dict(), indent=1) + "\n")
     else:
@@ -117,11 +119,12 @@ def _run(args: argparse.Namespace) -> int:
     return 0 if report.ready else EXIT_UNFIT
 
 
-def examine(backend: str) -> Report:
+def examine(backend: str, kernels: str) -> Report:
     """Looks at everything. Whatever is missing or broken is a line of the report, never an error.
 
     Args:
         backend: where networks would run.
+        kernels: what would draw pictures.
     """
     report = Report()
     look = partial(_look, report)
@@ -145,7 +148,7 @@ def examine(backend: str) -> Report:
     rtx = partial(_imported, "tensorrt_rtx")
     look("TensorRT for RTX", rtx, remedy="pip install 'visavis[tensorrt-rtx]'")
     look("engines", _engines)
-    _look_at_use(report, backend)
+    _look_at_use(report, backend, kernels)
     return report
 
 
@@ -160,7 +163,7 @@ def _look(
     report.found.append(found)
 
 
-def _look_at_use(report: Report, backend: str) -> None:
+def _look_at_use(report: Report, backend: str, kernels: str) -> None:
     """What networks, pictures, pictures' streams and the event loop run on."""
     works = {each.name: each.works for each in report.found}
     remedies = {each.name: each.remedy for each in report.found}
@@ -173,13 +176,16 @@ def _look_at_use(report: Report, backend: str) -> None:
         report.used.append(Used("networks", name, why))
     else:
         report.used.append(Used("networks", "none", f"{backend} cannot be used, see below"))
-    cuda = works["CuPy"] and works["NVIDIA driver"]
-    why = (
-        "the default; --kernels cuda would draw on the GPU"
-        if cuda
-        else "CUDA kernels need CuPy and an NVIDIA GPU"
-    )
-    report.used.append(Used("pictures", "cpu", why))
+    if kernels == "cpu":
+        gpu = all(works[name] for name in ("NVIDIA driver", "CuPy", "NVRTC"))
+        why = "--kernels cuda draws on the GPU" if gpu else "CUDA kernels want CuPy and a GPU"
+        report.used.append(Used("pictures", "cpu", why))
+    else:
+        remedy = "pip install 'visavis[gpu]'"
+        _look(report, "kernels", partial(_probed, _KERNELS, kernels), remedy, needed=True)
+        ready = report.found[-1].works
+        why = "as asked for" if ready else f"{kernels} cannot be used, see below"
+        report.used.append(Used("pictures", kernels if ready else "none", why))
     if works["codecs"]:
         report.used.append(Used("video", "VP8 or H.264", "what the browser asks for first"))
     loop = ("uvloop", "quicker") if works["event loop"] else ("asyncio", "uvloop is not here")
@@ -296,6 +302,11 @@ from engine.backends.driver import first_gpu
 gpu = first_gpu()
 print(json.dumps({**asdict(gpu), "architecture": gpu.architecture}))
 """
+_KERNELS = """
+from kernels.dispatch import load
+load(sys.argv[1])
+print(f"{sys.argv[1]} kernels")
+"""
 _NETWORK = """
 from engine import backends
 from models import weights
@@ -355,7 +366,7 @@ def text(report: Report, width: int) -> str:
     lines += ["", "Used by a call"]
     for used in report.used:
         lines += _entry(">", used.part, f"{used.what}: {used.why}", width)
-    missing = [each for each in report.found if not each.works]
+    missing = sorted((f for f in report.found if not f.works), key=lambda each: not each.needed)
     if missing:
         lines += ["", "Not here"]
     for each in missing:

@@ -26,7 +26,7 @@ def _signals() -> Any:
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return doctor.examine("openvino")
+    return doctor.examine("openvino", "cpu")
 
 
 def test_this_machine_can_serve_a_call(report: Report) -> None:
@@ -85,7 +85,7 @@ def test_whatever_breaks_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_cpu", "_memory", "_avatars", "_codecs", "_version", "_probed", "_engines"):
         monkeypatch.setattr(doctor, name, broken)
     monkeypatch.setattr(driver, "first_gpu", broken)
-    found = doctor.examine("openvino")
+    found = doctor.examine("openvino", "cpu")
     assert not found.ready
     wrong = {each.name: each.what for each in found.found if not each.works}
     assert {"CPU", "memory", "avatars", "codecs", "event loop", "NVIDIA driver", "networks"} <= set(
@@ -153,6 +153,27 @@ def test_it_is_a_command() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ready"] is True
+
+
+def test_kernels_that_cannot_draw_serve_no_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "_KERNELS", "raise ValueError('no GPU for ' + sys.argv[1])")
+    monkeypatch.setattr(doctor, "_NETWORK", "print('quick, net: the only one')")
+    assert cli.main(["doctor", "--kernels", "cuda"]) == 2
+    said = capsys.readouterr().out
+    assert "> pictures         none: cuda cannot be used, see below" in said
+    assert "! kernels          ValueError: no GPU for cuda" in said
+    assert cli.main(["doctor", "--kernels", "abacus"]) == 2
+    assert "kernels is 'abacus', expected one of" in capsys.readouterr().err
+
+
+def test_kernels_on_a_gpu_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_KERNELS", "print('cuda kernels')")
+    monkeypatch.setattr(doctor, "_NETWORK", "print('quick, net: the only one')")
+    report = doctor.examine("openvino", "cuda")
+    assert report.ready and Used("pictures", "cuda", "as asked for") in report.used
+    assert Used("networks", "quick, net", "the only one") in report.used
 
 
 def test_an_unknown_backend_is_named(capsys: pytest.CaptureFixture[str]) -> None:
