@@ -207,7 +207,7 @@ def test_a_sound_is_lent_to_those_that_have_none_and_tells_nothing_of_where_they
 
 def test_a_critic_learns_to_tell_and_asks_for_less_of_what_it_saw():
     torch.manual_seed(0)
-    rival = fit.Rival(replace(fit.PRESETS["tiny"], critic=1.0, critic_lr=2e-3))
+    rival = fit.Rival(replace(fit.PRESETS["tiny"], critic=1.0, critic_lr=2e-3), "cpu")
     region = torch.zeros(8, 1, window.HIGH_PX, window.WIDE_PX)
     region[..., 24:72, 28:84] = 1
     plain = torch.zeros(8, 3, *region.shape[2:])
