@@ -119,7 +119,7 @@ class MouthPainter:
         return [Patch(window[1].start, window[0].start, done, alpha)]
 
     def _inside(self, guided: Guided, window: tuple[slice, slice]) -> F32:
-        """Cavity and plates in the window: (3, h, w) float32, a plane a colour, which is quicker."""
+        """Cavity and plates in the window: (3, h, w) float32, in planes, which is quicker."""
         rows, columns = window
         size = (columns.stop - columns.start, rows.stop - rows.start)
         rgb = np.empty((3, size[1], size[0]), np.float32)
