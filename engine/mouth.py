@@ -24,7 +24,7 @@ _BACK_TO_FRONT = (("tongue", True, 0.9), ("lower_teeth", True, 1.0), ("upper_tee
 """Each plate's name, whether it moves with the jaw, and how much light falls on it."""
 _FINE = 41
 _MARGIN_PX = 3.0
-_CAVITY = np.array([46.0, 17.0, 16.0], np.float32)
+_CAVITY = np.array([46.0, 17.0, 16.0], np.float32)[:, None, None]
 _LIP_SHARE = 0.5
 """Lower teeth follow the chin in part and the lower lip in part: landmarks on a chin's even skin
 tell less of its fall than the lip's rim does."""
@@ -114,14 +114,15 @@ class MouthPainter:
         alpha = polygon_mask(rim, window)
         rgb = self._inside(guided, window)
         shade = self._shade(alpha, float(gap.max()))
-        done = np.clip(_CAVITY + (rgb - _CAVITY) * shade[..., None], 0, 255).astype(np.uint8)
+        lit = np.clip(_CAVITY + (rgb - _CAVITY) * shade, 0, 255).astype(np.uint8)
+        done = np.ascontiguousarray(lit.transpose(1, 2, 0))
         return [Patch(window[1].start, window[0].start, done, alpha)]
 
     def _inside(self, guided: Guided, window: tuple[slice, slice]) -> F32:
-        """Cavity and plates in the window: (h, w, 3) float32."""
+        """Cavity and plates in the window: (3, h, w) float32, in planes, which is quicker."""
         rows, columns = window
         size = (columns.stop - columns.start, rows.stop - rows.start)
-        rgb = np.empty((size[1], size[0], 3), np.float32)
+        rgb = np.empty((3, size[1], size[0]), np.float32)
         rgb[:] = _CAVITY
         drivers = guided.drivers
         turn = np.eye(2) + drivers[:2].T
@@ -132,7 +133,10 @@ class MouthPainter:
             shift = at - turn @ plate.origin_px - (columns.start, rows.start)
             place = np.concatenate([turn, shift[:, None]], axis=1)
             drawn = cv2.warpAffine(plate.rgba, place, size, flags=cv2.INTER_LINEAR)
-            rgb += drawn[..., :3] - rgb * (drawn[..., 3:] / 255)
+            red, green, blue, alpha = cv2.split(drawn)
+            share = alpha / 255
+            for plane, over in zip(rgb, (red, green, blue), strict=True):
+                plane += over - plane * share
         return rgb
 
     def _swing(self, guided: Guided) -> F32:

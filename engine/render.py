@@ -115,7 +115,8 @@ def _eyeball(rig: Rig, head: F32, window: tuple[slice, slice], iris: F32, gaze_p
     radius = float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
     aside, below = (columns - iris[0, 0]) ** 2, (rows[:, None] - iris[0, 1]) ** 2
     near = np.exp(-(aside + below) / (2 * (1.4 * radius) ** 2))
-    way -= near[..., None] * gaze_px
+    for axis in range(2):  # an axis at a time: NumPy is slow where the last one is short
+        way[..., axis] -= near * gaze_px[axis]
     scale = np.float32(rig.scale)
     return warp(rig.source, way * scale, places * scale + (scale - 1) / 2)
 
@@ -150,11 +151,12 @@ def parted(upper: F32, lower: F32) -> tuple[F32, F32]:
 
 def window_around(points: F32, margin_px: float, size_px: int) -> tuple[slice, slice] | None:
     """Rows and columns of the pixels around some points; None where they lie off the picture."""
-    low = np.floor(points.min(0) - margin_px).astype(int).clip(0, size_px)
-    high = np.ceil(points.max(0) + margin_px).astype(int).clip(0, size_px)
-    if (high - low).min() < 2:
+    low, high = np.floor(points.min(0) - margin_px), np.ceil(points.max(0) + margin_px)
+    ends = np.concatenate([low, high]).astype(int).tolist()
+    left, top, right, bottom = (min(max(end, 0), size_px) for end in ends)
+    if min(right - left, bottom - top) < 2:
         return None
-    return slice(low[1], high[1]), slice(low[0], high[0])
+    return slice(top, bottom), slice(left, right)
 
 
 def polygon_mask(rim: F32, window: tuple[slice, slice]) -> U8:

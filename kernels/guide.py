@@ -74,9 +74,8 @@ def cells_around(points: F32, margin_px: tuple[float, float], step_px: int, side
 
     None of the outermost: an enlarged window looks at the cells beside it.
     """
-    low = ((points.min(0) - margin_px) / step_px).astype(np.int64).clip(1, side - 1)
-    high = ((points.max(0) + margin_px) / step_px).astype(np.int64).clip(1, side - 1)
-    (left, top), (right, bottom) = low.tolist(), high.tolist()
+    ends = np.concatenate([points.min(0) - margin_px, points.max(0) + margin_px]) / step_px
+    left, top, right, bottom = (min(max(c, 1), side - 1) for c in ends.astype(np.int64).tolist())
     return left, top, right, bottom
 
 

@@ -1,6 +1,8 @@
 """Scenes drawn together are as they are drawn alone."""
 
+import gc
 import importlib
+import weakref
 from types import ModuleType
 
 import numpy as np
@@ -10,13 +12,13 @@ from hypothesis import strategies as st
 
 from engine import avatar as avatars
 from engine.avatar import Avatar
-from engine.composite import Planes
+from engine.composite import Planes, face_of
 from engine.config import EngineConfig
 from engine.errors import BackendError, ConfigError
 from engine.frames import EMBEDDING, Motion, Pose
 from engine.metrics import StageTimes
 from engine.pipeline import Pipeline
-from engine.renderer import Renderer, Scene
+from engine.renderer import Renderer, Scene, rig_of
 from kernels import dispatch, gpu
 from kernels.dispatch import Kernels
 from kernels.on_cuda import CudaKernels
@@ -158,6 +160,19 @@ def test_on_cuda_kernels_a_batch_is_its_pictures_one_by_one(
         (by_cpu,) = renderer.render([(Scene(*_fields(one[0])[:5]), one[1])])
         assert np.abs(picture.i420.astype(int) - by_cpu.i420).mean() < 0.05
     assert "cuda" not in loaded[before:], "portraits and backdrops are taken in once"
+
+
+def test_what_was_drawn_for_an_avatar_goes_with_it() -> None:
+    """A removed person's picture must not stay in memory, even while others are drawn."""
+    renderer, gone = Renderer(), plain_avatar("gone")
+    renderer.render([(Scene(gone, 128, "blur", "openvino", 1), motion(1))])
+    rig = rig_of(gone, 128)
+    kept = [weakref.ref(x) for x in (gone, rig, rig.source, rig.behind)]
+    assert face_of(rig, "cpu").portrait.source is rig.source
+    del gone, rig
+    gc.collect()
+    assert [ref() for ref in kept] == [None] * 4
+    renderer.render([(Scene(AVATARS[0], 256, "still", "openvino", 1), motion(1))])
 
 
 def _fields(scene: Scene) -> list[object]:
