@@ -97,6 +97,14 @@ def _add_serve(commands: Any) -> None:
         default=server.video_kbps,
         help="bitrate that a call starts with (%(default)s)",
     )
+    serve.add_argument(
+        "--workers",
+        type=int,
+        default=server.workers,
+        metavar="N",
+        help="media processes for many calls, drawn by one render process; 0 runs all in one "
+        "process (%(default)s)",
+    )
     add_landmarker(serve)
     _add_engine(serve)
     serve.set_defaults(run=_serve)
@@ -184,6 +192,7 @@ def _serve(args: argparse.Namespace) -> int:
         port=args.port,
         max_sessions=args.max_sessions,
         video_kbps=args.video_kbps,
+        workers=args.workers,
     )
     avatars = library(args, args.avatar)
     from functools import partial
