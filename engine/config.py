@@ -102,6 +102,11 @@ class ServerConfig:
         _check("port", self.port, 0, 65_535)
         _check("max_sessions", self.max_sessions, 1, 1000)
         _check("workers", self.workers, 0, MAX_WORKERS)
+        if self.workers > self.max_sessions:
+            raise ConfigError(
+                f"workers is {self.workers}, but max_sessions is {self.max_sessions}: "
+                "expected no more workers than calls"
+            )
         _check("min_video_kbps", self.min_video_kbps, 50, self.max_video_kbps)
         _check("video_kbps", self.video_kbps, self.min_video_kbps, self.max_video_kbps)
 

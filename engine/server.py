@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -126,6 +126,9 @@ def _desk(
 ) -> Desk:
     """Where calls run: here, or in processes of their own."""
     if config.workers:
+        from engine.workers import check_system
+
+        check_system(config.workers)
         from engine.workers.fleet import Fleet
 
         return Fleet(config, engine_config, avatars)
@@ -176,12 +179,14 @@ def serve(
                 ready(url)
             await stopped.wait()
 
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(main())
-    else:
-        uvloop.run(main())
+    # Stopped before it was ready.
+    with suppress(asyncio.CancelledError):
+        try:
+            import uvloop
+        except ImportError:
+            asyncio.run(main())
+        else:
+            uvloop.run(main())
 
 
 @asynccontextmanager

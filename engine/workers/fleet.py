@@ -85,6 +85,8 @@ class Fleet(Desk):
     async def close(self) -> None:
         """Ends all calls in bounded time, then all processes."""
         self._closing = True
+        for keeper in self._workers:
+            keeper.is_last = True
         workers = [keeper.process for keeper in self._workers if keeper.process is not None]
         for process in workers:
             with suppress(ChannelError):

@@ -19,6 +19,8 @@ from engine.workers.channel import Channel, ChannelClosed, ChannelError, Message
 PING_S: Final = 0.25
 START_S: Final = 60.0
 """How long a process may take until it says a first word."""
+WARM_HANG_S: Final = 5.0
+"""Sign of life of a process that is not ready yet: libraries that are loaded may hold it up."""
 DRAW_S: Final = 10.0
 """How long a picture may be under way before its render process counts as hung."""
 STEADY_S: Final = 30.0
@@ -169,10 +171,9 @@ class Process:
                 self.kill()
             return
         # Ticks are counted, not time: where the front itself stood still, nobody else is to blame.
-        if self._unanswered * PING_S >= self._hang_s:
-            logger.error(
-                "%s gives no sign of life for %.1f s: it is killed", self.name, self._hang_s
-            )
+        hang_s = self._hang_s if self.is_ready else max(self._hang_s, WARM_HANG_S)
+        if self._unanswered * PING_S >= hang_s:
+            logger.error("%s gives no sign of life for %.1f s: it is killed", self.name, hang_s)
             self.kill()
             return
         self._unanswered += 1
@@ -189,6 +190,7 @@ class Keeper:
     Attributes:
         process: the one that runs now, if any.
         failures: how often it ended before it was steady, one after the other.
+        is_last: the process that runs now is followed by no other.
     """
 
     _numbers = itertools.count(1)
@@ -196,6 +198,7 @@ class Keeper:
     def __init__(self, kind: str, hang_s: float, owner: Owner) -> None:
         self.process: Process | None = None
         self.failures = 0
+        self.is_last = False
         self._kind, self._hang_s, self._owner = kind, hang_s, owner
 
     async def keep(self) -> None:
@@ -216,6 +219,8 @@ class Keeper:
                 finally:
                     self.process = None
                 ended = f"{process.name} {_ending(status)} after {process.age_s:.1f} s"
+            if self.is_last:
+                return
             steady = time.monotonic() - began_s >= STEADY_S
             self.failures = 0 if steady else self.failures + 1
             pause_s = 0.0
