@@ -21,7 +21,7 @@ START_S: Final = 60.0
 """How long a process may take until it says a first word."""
 WARM_HANG_S: Final = 5.0
 """Sign of life of a process that is not ready yet: libraries that are loaded may hold it up."""
-DRAW_S: Final = 10.0
+STUCK_S: Final = 10.0
 """How long a picture may be under way before its render process counts as hung."""
 STEADY_S: Final = 30.0
 """A process that lived so long is started again at once when it ends."""
@@ -155,7 +155,7 @@ class Process:
                 self._heard = True
             case "pong":
                 self._unanswered = 0
-                if float(message.get("waiting_s", 0.0)) > DRAW_S:
+                if float(message.get("waiting_s", 0.0)) > STUCK_S:
                     logger.error("%s draws nothing any more: it is killed", self.name)
                     self.kill()
             case "ready":

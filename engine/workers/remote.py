@@ -16,10 +16,10 @@ from engine.workers.channel import Channel, ChannelError
 from engine.workers.line import ENDS, Line
 from engine.workers.records import Result
 
-OPEN_S: Final = 15.0
-"""How long a call waits for its scene; then it begins without pictures."""
-DRAW_S: Final = 0.5
-"""How long a picture is waited for: a hung process must not hold up the sound's own thread."""
+OPEN_S: Final = 4.0
+"""How long a call waits for its scene; then it begins, and gets its pictures later."""
+DRAW_S: Final = 2.0
+"""How long a picture is waited for; a process that hangs is killed before."""
 REOPEN_S: Final = 1.0
 _LOOK_S: Final = 0.05
 
@@ -125,7 +125,11 @@ class RemoteDrawer:
         logger.warning("no picture yet: the scene was not opened within %.0f s", wait_s)
 
     def draw(self, motion: Motion) -> Planes | None:
-        """See `engine.renderer.Drawer.draw`; None too while no render process is there."""
+        """See `engine.renderer.Drawer.draw`; None too while no render process is there.
+
+        Raises:
+            BackendError: the picture cannot be drawn, or the scene not be opened.
+        """
         began_s = time.monotonic()
         due_s = began_s + FRAME_MS / 1000
 
@@ -135,12 +139,15 @@ class RemoteDrawer:
             all_ms = (time.monotonic() - began_s) * 1000.0
             self._timings.record("hop", max(0.0, all_ms - result.took_ms))
 
-        for line in self._alive():
+        lines = self._alive()
+        for line in lines:
             if line.is_open:
                 try:
                     return line.draw(motion, due_s, DRAW_S, drawn)
                 except ENDS as error:
                     self._drop(line, error)
+        if lines and all(line.refused for line in lines):
+            raise BackendError(lines[0].refused)
         self._reopen()
         return None
 

@@ -271,9 +271,7 @@ def test_a_bad_record_ends_its_own_line_alone(opened, scene, data):
     other.close()
 
 
-def test_a_session_opens_its_scene_again_where_its_line_was_cut(
-    renderers, scene, monkeypatch
-):
+def test_a_session_opens_its_scene_again_where_its_line_was_cut(renderers, scene, monkeypatch):
     monkeypatch.setattr(remote, "REOPEN_S", 0.0)
     there, away = renderers(4), Remote()
     away.attach(there.door())
