@@ -78,10 +78,6 @@ def create_app(
     Raises:
         AvatarError: there is no avatar, or one is damaged.
     """
-    if make_pipeline is None:
-        from engine.pipeline import Pipeline
-
-        make_pipeline = Pipeline
     calls = Calls(config, engine_config, avatars or avatar_files, make_pipeline)
     app = web.Application(middlewares=[_guard], client_max_size=MAX_OFFER_BYTES)
     app[CALLS] = calls
