@@ -110,21 +110,25 @@ class Governor:
         skips = sorted(period.skipped for period in periods)
         # Sound that stops on one network and comes in a burst is no sign of a busy machine.
         missed = sum(period.missed for period in periods) + sum(skips[:-1])
+        lowered = [self._periods[key] for key, stride in self._strides.items() if stride > 1]
+        # Those at a lower rate let others pass: what they miss tells first, and breaks their pace.
+        short = missed > SHORT * due or sum(period.missed for period in lowered) > SHORT * sum(
+            period.due for period in lowered
+        )
         made = sum(period.made for period in periods)
         room = sum(period.room for period in periods) / made if made else 0.0
         self._periods = {session: _Period() for session in self._periods}
-        return bool(due) and self._judge(now_s, missed, due, room)
+        return bool(due) and self._judge(now_s, missed, due, short, room)
 
-    def _judge(self, now_s: float, missed: int, due: int, room: float) -> bool:
-        share = missed / due
-        if share > SHORT:
+    def _judge(self, now_s: float, missed: int, due: int, short: bool, room: float) -> bool:
+        if short:
             self._strikes += 1
             self._calm = 0
             self._missed += missed
             self._due += due
         else:
             self._strikes = max(0, self._strikes - 1)
-            self._calm = self._calm + 1 if share < CALM and room >= ROOM else 0
+            self._calm = self._calm + 1 if missed < CALM * due and room >= ROOM else 0
         if not self._strikes:
             self._missed = self._due = 0
         if self._strikes >= STRIKES:

@@ -79,7 +79,7 @@ class Counts:
     @property
     def settled(self) -> int:
         """Pictures whose fate is known."""
-        return sum(astuple(self)) - self.wanted
+        return int(sum(astuple(self))) - self.wanted
 
 
 @dataclass(slots=True, eq=False)
@@ -96,7 +96,8 @@ class _Session(Generic[P]):
 class Scheduler(Generic[P]):
     """Collects the pictures that sessions want and hands them out in batches.
 
-    The most urgent goes first, others of its kind with it. Whoever asks for a batch gets what
+    The most urgent goes first (the earliest deadline, but a session at a lower rate lets those at
+    their full rate pass), others of its kind with it. Whoever asks for a batch gets what
     waits, divided by how many could ask, so batches form where pictures come faster than they are
     drawn. A session has at most one picture waiting, the newest, and one being drawn, so its
     pictures keep their order. What cannot be done in time any more is never handed out, but for a
@@ -271,9 +272,10 @@ class Scheduler(Generic[P]):
         return ends_s > job.due_s and not self._starves(job, now_s)
 
     def _urgency(self, job: Job[P], now_s: float) -> tuple[bool, float]:
-        """Least first: whoever starves, in turns, then by deadline."""
-        starves = self._starves(job, now_s)
-        return not starves, self._sessions[job.session].served_s if starves else job.due_s
+        """Least first: whoever starves, in turns; then by deadline, lower rates last."""
+        if self._starves(job, now_s):
+            return False, self._sessions[job.session].served_s
+        return True, job.due_s + FRAME_S * (self._governor.stride(job.session) - 1)
 
     def _starves(self, job: Job[P], now_s: float) -> bool:
         return now_s - self._sessions[job.session].served_s >= PATIENCE_S

@@ -1,5 +1,7 @@
 """Rates under load, over minutes of a manual clock."""
 
+import itertools
+
 import pytest
 
 from engine.frames import FPS
@@ -37,7 +39,7 @@ def test_a_lower_rate_is_an_even_one():
     assert stride > 1
     talk(backend, 2)
     numbers = [number for number, at_s in backend.shown[2] if at_s >= since_s]
-    steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(numbers)}
     assert steps == {stride}
 
 

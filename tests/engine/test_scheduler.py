@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.frames import FPS
-from engine.governor import LOWEST
 from engine.scheduler import FRAME_S, GPU_SIZES, PATIENCE_S, Scheduler
 
 TICK_S = 0.001
