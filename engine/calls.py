@@ -16,10 +16,12 @@ import numpy as np
 
 from engine.avatar import Avatar
 from engine.config import EngineConfig, ServerConfig
+from engine.drawing import Shared
 from engine.errors import AvatarError, ConfigError, SignallingError
 from engine.frames import SAMPLE_RATE_HZ, Pcm
 from engine.metrics import ServerMetrics
 from engine.pace import Pace
+from engine.pipeline import Pipeline
 from engine.renderer import rig_of
 from engine.session import PipelineLike, Session
 
@@ -179,7 +181,8 @@ class Calls(Desk):
 
     Args:
         config, engine_config, avatars: see `Desk`.
-        make_pipeline: builds one call's pipeline.
+        make_pipeline: builds one call's pipeline; if None, one whose pictures are drawn in one
+            place for all calls.
 
     Raises:
         AvatarError: see `Desk`.
@@ -190,9 +193,13 @@ class Calls(Desk):
         config: ServerConfig,
         engine_config: EngineConfig,
         avatars: Avatars,
-        make_pipeline: PipelineMaker,
+        make_pipeline: PipelineMaker | None = None,
     ) -> None:
         super().__init__(config, engine_config, avatars)
+        self._drawing: Shared | None = None
+        if make_pipeline is None:
+            self._drawing = Shared(metrics=self.metrics)
+            make_pipeline = partial(Pipeline, drawing=self._drawing)
         self._make_pipeline = make_pipeline
         self._sessions: dict[str, Session] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -281,6 +288,8 @@ class Calls(Desk):
             for task in hanging:
                 task.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
+        if self._drawing is not None:
+            await asyncio.to_thread(self._drawing.close)
 
     async def open(self) -> None:
         """Runs a pipeline once, so that the first call finds everything compiled."""
@@ -289,9 +298,11 @@ class Calls(Desk):
     def _try(self) -> None:
         avatar = next(iter(self.shown.values())).avatar
         pipeline = self._make_pipeline(avatar, self._engine_config)
-        silence = np.zeros(SAMPLE_RATE_HZ // 4, np.int16)
-        pipeline.push(Pcm(0, silence))
-        pipeline.close()
+        try:
+            silence = np.zeros(SAMPLE_RATE_HZ // 4, np.int16)
+            pipeline.push(Pcm(0, silence))
+        finally:
+            pipeline.close()
 
     async def _run(self, call: str, session: Session) -> None:
         self.metrics.sessions.inc()

@@ -22,8 +22,10 @@ BENCHES = {
     "drift": "ten minutes of talk: is the mouth as sharp and as like at their end",
     "kernels": "each CUDA kernel against a copy of the same bytes on the GPU",
     "latency": "from the microphone to the lips in a real browser",
+    "load": "many calls at once by real peers: pictures, sound, latency, CPU and memory",
     "quality": "lips, head and eyes from speech against what its speakers did",
     "render": "ms a frame a stage, with and without encoding",
+    "scheduler": "what scheduling costs a picture with many sessions and nothing to draw",
     "soak": "many calls and a long one: memory, threads, drift",
 }
 
@@ -64,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "bench",
         help="measure",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="\n".join(f"{name:8} {text}" for name, text in BENCHES.items()),
+        epilog="\n".join(f"{name:9} {text}" for name, text in BENCHES.items()),
     )
     bench.add_argument("name", choices=BENCHES, help="what is measured")
     bench.add_argument("rest", nargs=argparse.REMAINDER, help="flags of that bench, see its --help")

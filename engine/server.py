@@ -132,10 +132,6 @@ def _desk(
         from engine.workers.fleet import Fleet
 
         return Fleet(config, engine_config, avatars)
-    if make_pipeline is None:
-        from engine.pipeline import Pipeline
-
-        make_pipeline = Pipeline
     return Calls(config, engine_config, avatars, make_pipeline)
 
 

@@ -150,7 +150,8 @@ class Fleet(Desk):
                     told = await self._ask(process, {"verb": "samples"})
                     self._samples[process.number] = told["samples"]
 
-        await asyncio.gather(*(read(process) for process in self._ready(self._workers)))
+        processes = self._ready([*self._workers, *self._renders])
+        await asyncio.gather(*(read(process) for process in processes))
         own = samples_of(self.metrics.registry)
         return text_of(added([own, self._gone, *self._samples.values()]))
 

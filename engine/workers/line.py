@@ -9,7 +9,7 @@ from typing import Final
 from engine.composite import Planes
 from engine.errors import BackendError
 from engine.frames import Motion
-from engine.renderer import Scene
+from engine.renderer import Scene, Share
 from engine.workers import records
 from engine.workers.channel import Channel, ChannelClosed, ChannelError, pair, send_with
 from engine.workers.frames import SLOTS, FrameMemory
@@ -33,6 +33,7 @@ class Line:
     Attributes:
         is_open: the scene is ready there.
         refused: why the scene cannot be opened there, or nothing.
+        share: what the session gets there, as it was last said.
 
     Raises:
         ChannelError: the process is gone, or does not listen.
@@ -42,6 +43,7 @@ class Line:
     def __init__(self, door: Channel, scene: Scene) -> None:
         self.is_open = False
         self.refused = ""
+        self.share = Share()
         self._token = secrets.randbits(63)
         self._count = 0
         self._free = list(range(SLOTS))
@@ -145,6 +147,7 @@ class Line:
         return Planes(self._frames.read(slot, result.number), None)
 
     def _take(self, result: Result) -> None:
+        self.share = result.share
         if result.number == 0:
             self.is_open = result.kind is Kind.OPENED
             self.refused = "" if self.is_open else result.words or "its log says why"

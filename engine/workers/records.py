@@ -5,7 +5,7 @@ counts, finite numbers. What does not fit is a `RecordError`, and ends that line
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
@@ -13,9 +13,11 @@ import numpy as np
 
 from engine.errors import VisavisError
 from engine.frames import EMBEDDING, Motion, Pose
+from engine.renderer import Share
 
 MAX_LIPS: Final = 64
 MAX_WORDS: Final = 240
+MAX_STRIDE: Final = 1000
 _ASK, _ANSWER = 0x4B534156, 0x53574156
 _MOTION: Final = np.dtype(
     [
@@ -45,11 +47,16 @@ _RESULT: Final = np.dtype(
         ("slot", "<u4"),
         ("render_ms", "<f4"),
         ("composite_ms", "<f4"),
+        ("wait_ms", "<f4"),
         ("took_ms", "<f4"),
+        ("stride", "<u4"),
+        ("shed", "<u8"),
+        ("late", "<u8"),
         ("words", f"S{MAX_WORDS}"),
         ("end", "<u4"),
     ]
 )
+_TIMES: Final = ("render_ms", "composite_ms", "wait_ms", "took_ms")
 MOTION_BYTES: Final = _MOTION.itemsize
 RESULT_BYTES: Final = _RESULT.itemsize
 
@@ -93,9 +100,10 @@ class Result:
 
     Attributes:
         number, slot: those of the `Ask`; 0 where a scene was opened.
-        render_ms, composite_ms: of the drawing itself.
+        render_ms, composite_ms, wait_ms: of the drawing itself, and of the wait for it.
         took_ms: from the arrival of the request to this answer.
         words: of a failure.
+        share: what the session gets at present.
     """
 
     kind: Kind
@@ -103,8 +111,10 @@ class Result:
     slot: int = 0
     render_ms: float = 0.0
     composite_ms: float = 0.0
+    wait_ms: float = 0.0
     took_ms: float = 0.0
     words: str = ""
+    share: Share = field(default_factory=Share)
 
 
 def pack_ask(ask: Ask, token: int) -> bytes:
@@ -167,7 +177,9 @@ def pack_result(result: Result, token: int) -> bytes:
     record["token"], record["number"], record["slot"] = token, result.number, result.slot
     record["kind"] = result.kind
     record["render_ms"], record["composite_ms"] = result.render_ms, result.composite_ms
-    record["took_ms"] = result.took_ms
+    record["wait_ms"], record["took_ms"] = result.wait_ms, result.took_ms
+    share = result.share
+    record["stride"], record["shed"], record["late"] = share.stride, share.shed, share.late
     record["words"] = result.words.encode()[:MAX_WORDS]
     return record.tobytes()
 
@@ -181,17 +193,21 @@ def unpack_result(data: bytes, token: int, slots: int) -> Result:
     record = _read(data, _RESULT, _ANSWER, token, slots)
     if int(record["kind"]) not in list(Kind):
         raise RecordError(f"a result is of kind {int(record['kind'])}, limit {max(Kind)}")
-    times = [float(record[name]) for name in ("render_ms", "composite_ms", "took_ms")]
+    times = [float(record[name]) for name in _TIMES]
     if not all(math.isfinite(ms) and ms >= 0 for ms in times):
         raise RecordError(f"a result's times are {times} ms, expected 0 and more")
+    if not 1 <= int(record["stride"]) <= MAX_STRIDE:
+        raise RecordError(f"a result's stride is {int(record['stride'])}, limit {MAX_STRIDE}")
     return Result(
         Kind(int(record["kind"])),
         int(record["number"]),
         int(record["slot"]),
         render_ms=times[0],
         composite_ms=times[1],
-        took_ms=times[2],
+        wait_ms=times[2],
+        took_ms=times[3],
         words=bytes(record["words"]).decode(errors="replace"),
+        share=Share(*(int(record[name]) for name in ("stride", "shed", "late"))),
     )
 
 

@@ -11,7 +11,7 @@ from engine.composite import Planes
 from engine.errors import BackendError
 from engine.frames import FRAME_MS, Motion
 from engine.metrics import StageTimes
-from engine.renderer import Scene
+from engine.renderer import Scene, Share
 from engine.workers.channel import Channel, ChannelError
 from engine.workers.line import ENDS, Line
 from engine.workers.records import Result
@@ -134,6 +134,7 @@ class RemoteDrawer:
         due_s = began_s + FRAME_MS / 1000
 
         def drawn(result: Result) -> None:
+            self._timings.record("wait", result.wait_ms)
             self._timings.record("render", result.render_ms)
             self._timings.record("composite", result.composite_ms)
             all_ms = (time.monotonic() - began_s) * 1000.0
@@ -150,6 +151,13 @@ class RemoteDrawer:
             raise BackendError(lines[0].refused)
         self._reopen()
         return None
+
+    @property
+    def share(self) -> Share:
+        """See `engine.renderer.Drawer.share`; that of the process which draws now."""
+        with self._lock:
+            drawing = [line for line in self._lines if line.is_open]
+        return drawing[0].share if drawing else Share()
 
     def close(self) -> None:
         """See `engine.renderer.Drawer.close`."""

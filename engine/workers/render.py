@@ -14,8 +14,8 @@ from engine.avatar import Avatar
 from engine.composite import Planes
 from engine.errors import AvatarError, VisavisError
 from engine.frames import Motion
-from engine.metrics import StageTimes
-from engine.renderer import Scene
+from engine.metrics import ServerMetrics, StageTimes
+from engine.renderer import Scene, Share
 from engine.workers import records
 from engine.workers.channel import (
     Channel,
@@ -25,6 +25,7 @@ from engine.workers.channel import (
     Received,
     send_with,
 )
+from engine.workers.figures import samples_of
 from engine.workers.frames import SLOTS, FrameMemory
 from engine.workers.portraits import avatar_of
 from engine.workers.records import Ask, Kind, RecordError, Result
@@ -34,6 +35,11 @@ logger = logging.getLogger(__name__)
 
 class SharedDrawer(Protocol):
     """What a session's drawer offers here; see `engine.drawing`."""
+
+    @property
+    def share(self) -> Share:
+        """What the session gets at present."""
+        ...
 
     def submit(self, motion: Motion, due_s: float | None = None) -> Future[Planes | None]:
         """Asks for a picture; None in the end where there was no time for it."""
@@ -158,8 +164,14 @@ class Room:
             logger.exception("a picture cannot be drawn")
             kind, words = Kind.FAILED, f"{error}" or type(error).__name__
         took_ms = (self._clock() - self._asked.pop(ask.number)) * 1000.0
-        render_ms, composite_ms = (self._took.get(name, 0.0) for name in ("render", "composite"))
-        self._send(Result(kind, ask.number, ask.slot, render_ms, composite_ms, took_ms, words))
+        render, composite, wait = (
+            self._took.get(name, 0.0) for name in ("render", "composite", "wait")
+        )
+        drawer = self._drawer
+        share = Share() if drawer is None else drawer.share
+        self._send(
+            Result(kind, ask.number, ask.slot, render, composite, wait, took_ms, words, share)
+        )
 
     def _send(self, result: Result) -> None:
         data = records.pack_result(result, self._frames.token)
@@ -179,11 +191,13 @@ class RenderProcess:
     Args:
         control: of the front, whose end ends this process.
         drawing: draws, on threads of its own.
+        metrics: its figures.
     """
 
-    def __init__(self, control: Channel, drawing: SharedDrawing) -> None:
+    def __init__(self, control: Channel, drawing: SharedDrawing, metrics: ServerMetrics) -> None:
         self._control = control
         self._drawing = drawing
+        self._metrics = metrics
         self._opener = ThreadPoolExecutor(1, "open")
         self._selector = selectors.DefaultSelector()
         self._selector.register(control.socket, selectors.EVENT_READ, self._follow_front)
@@ -222,6 +236,10 @@ class RenderProcess:
                 avatar = avatar_of(received.look(0))
                 self._kept[avatar.info.name] = avatar
                 self._opener.submit(self._warm, _scene(avatar, message), bool(message["first"]))
+            case "samples":
+                samples = samples_of(self._metrics.registry)
+                told = {"verb": "answer", "to": message["number"], "samples": samples}
+                self._control.send(told)
             case "forget":
                 self._kept.pop(str(message["name"]), None)
             case verb:
@@ -275,11 +293,11 @@ class RenderProcess:
 
 def run(end: socket.socket) -> None:
     """Serves until the front is gone."""
-    from engine.workers.standin import Pooled
+    from engine.drawing import Shared
 
-    drawing = Pooled(threads=os.cpu_count() or 1)
+    metrics = ServerMetrics()
     try:
-        RenderProcess(Channel(end), drawing).run()
+        RenderProcess(Channel(end), Shared(metrics=metrics), metrics).run()
     except ChannelClosed:
         # Threads may be in the midst of a picture that nobody wants any more.
         os._exit(0)

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from engine.composite import Planes
 from engine.errors import BackendError, ConfigError
 from engine.frames import Motion
-from engine.metrics import StageTimes
-from engine.renderer import Scene
+from engine.metrics import ServerMetrics, StageTimes
+from engine.renderer import Scene, Share
 from engine.workers import process, remote
 from engine.workers.channel import Channel, ChannelClosed, pair, send_with
 from engine.workers.figures import added, lasting, samples_of, text_of
@@ -44,6 +44,7 @@ class Drawing:
         self.held = None
         self.seen = []
         self.open = 0
+        self.share = Share(2, 30, 4)
 
     def start(self, scene, timings):
         if self.refuse is not None:
@@ -67,6 +68,7 @@ class Drawing:
             return
         self._timings.record("render", 3.0)
         self._timings.record("composite", 2.0)
+        self._timings.record("wait", 1.0)
         level = self.level
         future.set_result(
             None if level is None else Planes(np.full((SIDE * 3 // 2, SIDE), level, np.uint8), None)
@@ -82,7 +84,7 @@ class Renderer:
     def __init__(self, level):
         self.drawing = Drawing(level)
         here, self._front = pair()
-        self._process = RenderProcess(Channel(here), self.drawing)
+        self._process = RenderProcess(Channel(here), self.drawing, ServerMetrics())
         self._front = Channel(self._front)
         self._here = here
         self._thread = threading.Thread(target=self._run, name="renderer")
@@ -142,7 +144,8 @@ def test_pictures_come_from_the_render_process_with_their_times(renderers, scene
         assert level(drawer.draw(motion(number))) == 100
     assert [seen.index for seen, _ in there.drawing.seen] == list(range(3 * SLOTS))
     figures = timings.summary()
-    assert (figures["render"]["p50"], figures["composite"]["p50"]) == (3.0, 2.0)
+    assert [figures[name]["p50"] for name in ("render", "composite", "wait")] == [3.0, 2.0, 1.0]
+    assert drawer.share == Share(2, 30, 4)
     assert figures["hop"]["count"] == 3 * SLOTS
     drawer.close()
     there.kill()

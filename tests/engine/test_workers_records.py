@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from engine.errors import AvatarError
 from engine.frames import EMBEDDING, Motion, Pose
+from engine.renderer import Share
 from engine.workers.channel import MAX_BYTES, Channel, ChannelClosed, ChannelError, pair
 from engine.workers.frames import SLOTS, FrameMemory, memory_bytes
 from engine.workers.portraits import avatar_of, descriptor_of
 from engine.workers.records import (
     MAX_LIPS,
+    MAX_STRIDE,
     MOTION_BYTES,
     RESULT_BYTES,
     Ask,
@@ -58,8 +60,9 @@ results = st.builds(
     st.sampled_from(Kind),
     st.integers(0, 2**60),
     st.integers(0, SLOTS - 1),
-    *[st.floats(0, 1e6, width=32)] * 3,
+    *[st.floats(0, 1e6, width=32)] * 4,
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60),
+    st.builds(Share, st.integers(1, MAX_STRIDE), st.integers(0, 2**60), st.integers(0, 2**60)),
 )
 
 
