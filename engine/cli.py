@@ -24,6 +24,7 @@ BENCHES = {
     "latency": "from the microphone to the lips in a real browser",
     "load": "many calls at once by real peers: pictures, sound, latency, CPU and memory",
     "quality": "lips, head and eyes from speech against what its speakers did",
+    "recovery": "processes of serve --workers killed in a call",
     "render": "ms a frame a stage, with and without encoding",
     "scheduler": "what scheduling costs a picture with many sessions and nothing to draw",
     "soak": "many calls and a long one: memory, threads, drift",
