@@ -41,12 +41,14 @@ class Stream:
         rate_hz: of its RTP time.
         seen: (arrival, RTP time) of each picture's last packet, or of each sound packet; arrival in
             seconds of the wall clock.
-        reports: what each sender report maps RTP time 0 to, in seconds of the sender's wall clock.
+        reports: (arrival, capture, RTP time) of each sender report: which moment of the sender's
+            wall clock, in seconds, an RTP time stands for. It moves where the server comes to
+            expect the microphone's sound later.
     """
 
     rate_hz: int
     seen: list[tuple[float, int]] = field(default_factory=list)
-    reports: list[float] = field(default_factory=list)
+    reports: list[tuple[float, float, int]] = field(default_factory=list)
 
     def watch(self, receiver: RTCRtpReceiver, now_s: Callable[[], float] = time.time) -> None:
         """Notes packets as they come in; pictures are neither put together nor decoded."""
@@ -62,7 +64,7 @@ class Stream:
             if isinstance(packet, RtcpSrPacket):
                 info = packet.sender_info
                 sent_s = _unix_s(info.ntp_timestamp)
-                self.reports.append(sent_s - info.rtp_timestamp / self.rate_hz)
+                self.reports.append((now_s(), sent_s, info.rtp_timestamp))
             await handle_rtcp(packet)
 
         receiver._handle_rtp_packet = note_rtp  # type: ignore[method-assign]
@@ -91,8 +93,13 @@ class Stream:
         """
         if not self.reports:
             raise ValueError("no sender report has come, expected one a second")
-        stamps = np.array([stamp for _, stamp in self.seen], np.float64)
-        return np.asarray(stamps / self.rate_hz + np.median(self.reports), np.float64)
+        came_s = [came for came, _, _ in self.reports]
+        last = np.maximum(np.searchsorted(came_s, self.arrived_s, side="right") - 1, 0)
+        captured_s = []
+        for (_, stamp), number in zip(self.seen, last, strict=True):
+            _, sent_s, reported = self.reports[number]
+            captured_s.append(sent_s + _since(stamp, reported) / self.rate_hz)
+        return np.array(captured_s, np.float64)
 
 
 def figures(pictures: Stream, sound: Stream, seconds: float) -> dict[str, float | None]:
@@ -110,8 +117,8 @@ def figures(pictures: Stream, sound: Stream, seconds: float) -> dict[str, float 
             f"{len(pictures.seen)} pictures and {len(sound.seen)} packets of sound came, "
             "expected two at least of each"
         )
-    stamps = sorted({stamp for _, stamp in sound.seen})
-    expected = (stamps[-1] - stamps[0]) // _SOUND_PACKET + 1
+    stamps = {_since(stamp, sound.seen[0][1]) for _, stamp in sound.seen}
+    expected = (max(stamps) - min(stamps)) // _SOUND_PACKET + 1
     gaps_ms, sound_gaps_ms = (1000 * np.diff(each.arrived_s) for each in (pictures, sound))
     seen_ms, heard_ms = (1000 * (each.arrived_s - each.captured_s) for each in (pictures, sound))
     skew_ms = _skew_ms(pictures, sound)
@@ -136,6 +143,11 @@ def _skew_ms(pictures: Stream, sound: Stream) -> F64:
     order = np.argsort(sound.captured_s)
     came_s = np.interp(pictures.captured_s, sound.captured_s[order], sound.arrived_s[order])
     return np.asarray(1000 * (came_s - pictures.arrived_s), np.float64)
+
+
+def _since(stamp: int, reference: int) -> int:
+    """RTP time between two stamps, which wrap at 32 bits."""
+    return (stamp - reference + 2**31) % 2**32 - 2**31
 
 
 def _unix_s(ntp: int) -> float:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Final, Protocol
 
+import cv2
+
 from engine.composite import Planes
 from engine.config import TRANSPARENT
 from engine.errors import BackendError
@@ -50,6 +52,8 @@ _Done = tuple[Job[_Want], "Planes | Exception | None"]
 class Shared:
     """One place that draws for all sessions; see `engine.renderer.Drawing`.
 
+    While it is open, the whole process's OpenCV has the cores divided by the runners.
+
     Args:
         runners: threads, each with a renderer; as many as cores, at most 4, if None.
         sizes: of batches, see `engine.scheduler.Scheduler`.
@@ -67,6 +71,9 @@ class Shared:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         runners = min(_cores(), MOST_RUNNERS) if runners is None else runners
+        # Threads of OpenCV's own beside these would cost more than they bring.
+        self._threads_before = cv2.getNumThreads()
+        cv2.setNumThreads(max(1, _cores() // runners))
         self._clock = clock
         self._metrics = metrics
         self._scheduler: Scheduler[_Want] = Scheduler(sizes, runners, clock())
@@ -126,6 +133,7 @@ class Shared:
         ends_s = self._clock() + CLOSE_S
         for thread in self._threads:
             thread.join(max(0.0, ends_s - self._clock()))
+        cv2.setNumThreads(self._threads_before)
 
     def submit(
         self, drawer: "SharedDrawer", motion: Motion, due_s: float | None, skipped: int
