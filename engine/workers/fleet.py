@@ -19,7 +19,7 @@ from engine.workers.portraits import descriptor_of
 from engine.workers.process import Keeper, Process
 
 RENDER_HANG_S: Final = 1.0
-MEDIA_HANG_S: Final = 5.0
+MEDIA_HANG_S: Final = 10.0
 """A worker that is killed loses its calls: it is given longer."""
 TRIES: Final = 3
 """So often a process may end before the first is ready; then the server does not start."""

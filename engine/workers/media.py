@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import socket
 from collections.abc import Awaitable
 from dataclasses import replace
@@ -176,6 +177,8 @@ def run(end: socket.socket) -> None:
     import uvloop
 
     uvloop.run(_main(Channel(end)))
+    # A thread may be in the midst of a step that nobody wants any more.
+    os._exit(0)
 
 
 async def _main(control: Channel) -> None:
@@ -184,5 +187,5 @@ async def _main(control: Channel) -> None:
     loop.add_reader(control.socket.fileno(), worker.follow)
     control.send({"verb": "hello"})
     await worker.done.wait()
-    loop.remove_reader(control.socket.fileno())
     await worker.close()
+    loop.remove_reader(control.socket.fileno())

@@ -19,7 +19,7 @@ from engine.workers.channel import Channel, ChannelClosed, ChannelError, Message
 PING_S: Final = 0.25
 START_S: Final = 60.0
 """How long a process may take until it says a first word."""
-WARM_HANG_S: Final = 5.0
+WARM_HANG_S: Final = 20.0
 """Sign of life of a process that is not ready yet: libraries that are loaded may hold it up."""
 STUCK_S: Final = 10.0
 """How long a picture may be under way before its render process counts as hung."""
