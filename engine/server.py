@@ -93,10 +93,12 @@ def create_app(
     app[CALLS] = calls
 
     async def run(_: web.Application) -> AsyncIterator[None]:
-        if prewarm:
-            await calls.open()
-        yield
-        await calls.close()
+        try:
+            if prewarm:
+                await calls.open()
+            yield
+        finally:
+            await calls.close()
 
     app.cleanup_ctx.append(run)
     onboarding = None

@@ -72,13 +72,9 @@ class Fleet(Desk):
             VisavisError: what was asked for cannot be had, as a worker found.
         """
         first, spare = self._renders
-        try:
-            for keeper in (first, *self._workers):
-                self._keep(keeper)
-            await self._all_ready([first, *self._workers])
-        except BaseException:
-            await self.close()
-            raise
+        for keeper in (first, *self._workers):
+            self._keep(keeper)
+        await self._all_ready([first, *self._workers])
         # Only now: it would take its share of the processor from those that are waited for.
         self._keep(spare)
 

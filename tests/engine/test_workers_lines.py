@@ -29,7 +29,7 @@ from engine.workers.records import (
     unpack_result,
 )
 from engine.workers.remote import Remote
-from engine.workers.render import RenderProcess
+from engine.workers.render import RenderProcess, Room
 
 SIDE = 128
 
@@ -241,25 +241,30 @@ def opened(renderers, scene):
     ours.close()
 
 
-def test_of_motions_that_wait_the_newest_is_drawn(opened):
-    there, line, frames, token = opened
-    # The thread that serves is held while they come, as a busy machine would hold it.
-    held = threading.Event()
-    there._process._selector.register(
-        os.eventfd(1), 1, lambda: (held.wait(10), there._process._selector.unregister(last()))
-    )
-
-    def last():
-        return max(there._process._selector.get_map())
-
-    for number in range(1, SLOTS + 1):
-        send_with(line, pack_ask(Ask(number, number - 1, 0.0, motion(number)), token))
-    held.set()
-    found = [unpack_result(line.recv(RESULT_BYTES), token, SLOTS) for _ in range(SLOTS)]
-    assert {one.number for one in found} == set(range(1, SLOTS + 1))
-    drawn = [one for one in found if one.kind is Kind.DRAWN]
-    assert [one.number for one in drawn][-1] == SLOTS
-    assert (frames.read(drawn[-1].slot, SLOTS) == 100).all()
+def test_of_motions_that_wait_the_newest_is_drawn(scene):
+    frames, memory = FrameMemory.make(SIDE, 7)
+    os.close(memory)
+    ours, theirs = pair()
+    room, drawing = Room(theirs, frames), Drawing(100)
+    send_with(ours, pack_ask(Ask(1, 0, 0.5, motion(1)), 7))
+    room.take()
+    room.open(drawing, scene)
+    for number in range(2, SLOTS + 2):
+        send_with(ours, pack_ask(Ask(number, number % SLOTS, 0.5, motion(number)), 7))
+    room.take()
+    found = [unpack_result(ours.recv(RESULT_BYTES), 7, SLOTS) for _ in range(SLOTS + 2)]
+    told = [(one.kind, one.number) for one in found]
+    # The first came before the scene was open.
+    assert told[:2] == [(Kind.SHED, 1), (Kind.OPENED, 0)]
+    assert told[2:-1] == [(Kind.SHED, number) for number in range(2, SLOTS + 1)]
+    assert told[-1] == (Kind.DRAWN, SLOTS + 1)
+    assert [(seen.index, due_s) for seen, due_s in drawing.seen] == [(SLOTS + 1, 0.5)]
+    assert (frames.read(found[-1].slot, SLOTS + 1) == 100).all()
+    ours.close()
+    with pytest.raises(ChannelClosed):
+        room.take()
+    room.close()
+    assert drawing.open == 0
 
 
 @pytest.mark.parametrize("data", [b"x", pack_ask(Ask(1, 0, 0.0, motion(0)), 77)])
