@@ -16,7 +16,7 @@ SHORT: Final = 0.05
 the others lower a rate."""
 CALM: Final = 0.02
 STRIKES: Final = 3
-ROOM: Final = 0.25
+ROOM: Final = 0.1
 """Share of a picture's time that must be left, in the mean, before rates are raised."""
 PATIENCE: Final = 5
 """Calm periods before a rate is raised; twice as many each time that this turns out too early."""
@@ -27,7 +27,10 @@ _RAISED_AT_ONCE: Final = 0.04
 
 @dataclass(slots=True)
 class _Period:
-    """What one session had in a period: pictures due, missed, passed over; shares of time left."""
+    """What one session had in a period.
+
+    Pictures due, missed, passed over and made, and the sum of the shares of time left.
+    """
 
     due: int = 0
     missed: int = 0
@@ -56,6 +59,7 @@ class Governor:
         self._calm = 0
         self._patience = PATIENCE
         self._raised_s: float | None = None
+        self._settling = False
 
     def join(self, session: int) -> None:
         """A session begins; it is the newest."""
@@ -81,11 +85,14 @@ class Governor:
         return sum(stride > 1 for stride in self._strides.values())
 
     def made(self, session: int, left: float) -> None:
-        """A picture was drawn with this share of its time left; below 0 it was late."""
+        """A picture was drawn with this share of its time left; below 0 it was late.
+
+        Late ones are shown all the same: only if there is no room in the mean do they count, in
+        that nothing is raised.
+        """
         period = self._periods[session]
         period.due += 1
         period.made += 1
-        period.missed += left < 0
         period.room += left
 
     def missed(self, session: int) -> None:
@@ -118,7 +125,12 @@ class Governor:
         made = sum(period.made for period in periods)
         room = sum(period.room for period in periods) / made if made else 0.0
         self._periods = {session: _Period() for session in self._periods}
-        return bool(due) and self._judge(now_s, missed, due, short, room)
+        if self._settling or not due:
+            # What was asked for before the last change says nothing of it.
+            self._settling = False
+            return False
+        self._settling = self._judge(now_s, missed, due, short, room)
+        return self._settling
 
     def _judge(self, now_s: float, missed: int, due: int, short: bool, room: float) -> bool:
         if short:

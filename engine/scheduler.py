@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass
 from typing import Final, Generic, TypeVar
 
 from engine.frames import FRAME_MS
-from engine.governor import FLOOR_FPS, Governor
+from engine.governor import FLOOR_FPS, LOWEST, Governor
 
 P = TypeVar("P")
 
@@ -88,7 +88,7 @@ class _Session(Generic[P]):
     counts: Counts
     waiting: Job[P] | None = None
     drawing: Job[P] | None = None
-    since: int = 1_000_000
+    since: int = LOWEST
     """Pictures since the last one that was let through."""
     served_s: float = 0.0
 
@@ -183,12 +183,13 @@ class Scheduler(Generic[P]):
         job = Job(session, payload, now_s, due_s)
         self._count(state, "wanted")
         state.since += 1 + skipped
-        if skipped:
-            self._governor.skipped(session, skipped)
         self._governor.settle(now_s)
-        if state.since < self._governor.stride(session):
+        stride = self._governor.stride(session)
+        if state.since < stride:
             self._count(state, "shed")
             return job, [job]
+        # Of those passed over only what would have been drawn is missed.
+        self._governor.skipped(session, min(skipped, state.since - stride))
         state.since = 0
         gone = []
         if state.waiting is not None:

@@ -73,10 +73,10 @@ def test_one_hiccup_lowers_nobody(stall_s):
 
 def test_rates_come_back_when_there_is_room_again():
     backend = crowd(3, 1 / 50)
-    talk(backend, 60)
+    talk(backend, 30)
     assert strides(backend)[2] == LOWEST
     backend.cost_s = lambda batch: 0.005
-    talk(backend, 60)
+    talk(backend, 120)
     assert strides(backend) == [1, 1, 1]
 
 
@@ -116,7 +116,7 @@ def test_one_sessions_own_gaps_lower_nobody():
     backend = crowd(3, 0.005)
     for _ in range(60):
         for session in (0, 1, 2):
-            for _ in range(12):
+            for _ in range(4):
                 backend.want(session, skipped=1 if session == 1 else 0)
                 backend.advance(FRAME_S / 3)
     assert strides(backend) == [1, 1, 1]
