@@ -15,6 +15,7 @@ GPU_SIZES: Final = (1, 4, 16, 64)
 PATIENCE_S: Final = 1 / FLOOR_FPS
 """A session without a picture for so long comes first, and gets one even if it will be late."""
 _SPARE: Final = 1.5
+_TIGHT: Final = 0.5
 _RISE, _FALL = 0.1, 0.5
 """How far an estimate follows a longer and a shorter time: one hiccup tells little."""
 
@@ -91,6 +92,8 @@ class _Session(Generic[P]):
     since: int = LOWEST
     """Pictures since the last one that was let through."""
     served_s: float = 0.0
+    tight: bool = False
+    """Whether its last picture took most of its time, or was not drawn."""
 
 
 class Scheduler(Generic[P]):
@@ -188,8 +191,9 @@ class Scheduler(Generic[P]):
         if state.since < stride:
             self._count(state, "shed")
             return job, [job]
-        # Of those passed over only what would have been drawn is missed.
-        self._governor.skipped(session, min(skipped, state.since - stride))
+        # Sound that a network holds up and brings in a burst is no sign of a busy machine.
+        if state.tight:
+            self._governor.missed(session, min(skipped, state.since - stride))
         state.since = 0
         gone = []
         if state.waiting is not None:
@@ -248,12 +252,14 @@ class Scheduler(Generic[P]):
             state.drawing = None
             state.served_s = now_s
             left_s = job.due_s - now_s
+            room = left_s / max(job.due_s - job.asked_s, 1e-3)
+            state.tight = room < _TIGHT
             wanted.append((job, left_s))
             if job in failed:
                 self._count(state, "failed")
                 continue
             self._count(state, "drawn" if left_s >= 0 else "late")
-            self._governor.made(job.session, left_s / max(job.due_s - job.asked_s, 1e-3))
+            self._governor.made(job.session, room)
         return wanted
 
     def _together(self, order: list[Job[P]], now_s: float) -> list[Job[P]]:
@@ -287,6 +293,7 @@ class Scheduler(Generic[P]):
         del self._waiting[job.session]
         # The next one makes up for it.
         state.since = self._governor.stride(job.session)
+        state.tight = True
         self._count(state, "expired")
         self._governor.missed(job.session)
 
