@@ -4,9 +4,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import count
 from typing import Final, Protocol
 
@@ -23,6 +23,7 @@ from engine.scheduler import Batch, Job, Scheduler
 MOST_RUNNERS: Final = 4
 CLOSE_S: Final = 5.0
 """How long the end waits for a picture that is being drawn."""
+_OWN: Final = ("avatar", "background")
 _LONGEST_SKIP: Final = FPS
 """A longer step in the numbers of pictures is a new beginning, not pictures passed over."""
 
@@ -109,12 +110,11 @@ class Shared:
                 errands.append((scene, opened))
                 self._turn.notify_all()
             opened.result()
-        kind = (scene.size_px, scene.background == TRANSPARENT, scene.backend, scene.steps)
         with self._turn:
             self._refuse_if_closed()
             drawer = SharedDrawer(self, next(self._numbers), scene, timings)
             self._drawers[drawer.number] = drawer
-            self._scheduler.join(drawer.number, kind, self._clock())
+            self._scheduler.join(drawer.number, _kind(scene), self._clock())
         return drawer
 
     def close(self) -> None:
@@ -310,6 +310,12 @@ def _rendered(renderer: Renders, jobs: Sequence[Job[_Want]]) -> list[Planes | Ex
         return [*renderer.render([(job.payload.drawer.scene, job.payload.motion) for job in jobs])]
     except Exception as error:  # noqa: BLE001 - raised again in the sessions that it concerns
         return [error for _ in jobs]
+
+
+def _kind(scene: Scene) -> tuple[Hashable, ...]:
+    """Equal for scenes that can be drawn together: all but who, and before what."""
+    told = (getattr(scene, each.name) for each in fields(scene) if each.name not in _OWN)
+    return (*told, scene.background == TRANSPARENT)
 
 
 def _cores() -> int:
