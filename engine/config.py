@@ -91,7 +91,7 @@ class ServerConfig:
 
     host: str = "127.0.0.1"
     port: int = 8080
-    max_sessions: int = 2
+    max_sessions: int = 3
     video_kbps: int = 1200
     min_video_kbps: int = 250
     max_video_kbps: int = 2500

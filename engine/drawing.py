@@ -4,9 +4,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import count
 from typing import Final, Protocol
 
@@ -23,6 +23,7 @@ from engine.scheduler import Batch, Job, Scheduler
 MOST_RUNNERS: Final = 4
 CLOSE_S: Final = 5.0
 """How long the end waits for a picture that is being drawn."""
+_OWN: Final = ("avatar", "background")
 _LONGEST_SKIP: Final = FPS
 """A longer step in the numbers of pictures is a new beginning, not pictures passed over."""
 
@@ -52,7 +53,7 @@ _Done = tuple[Job[_Want], "Planes | Exception | None"]
 class Shared:
     """One place that draws for all sessions; see `engine.renderer.Drawing`.
 
-    While it is open, the whole process's OpenCV has the cores divided by the runners.
+    While it is open, the whole process's OpenCV has its threads divided by those that draw.
 
     Args:
         runners: threads, each with a renderer; as many as cores, at most 4, if None.
@@ -60,6 +61,9 @@ class Shared:
         metrics: where figures of all sessions go, if anywhere.
         make_renderer: makes a runner's renderer, given where its times go.
         clock: seconds, monotonic.
+
+    Raises:
+        ValueError: no runner, or sizes that do not grow from 1 on.
     """
 
     def __init__(
@@ -71,12 +75,10 @@ class Shared:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         runners = min(_cores(), MOST_RUNNERS) if runners is None else runners
-        # Threads of OpenCV's own beside these would cost more than they bring.
-        self._threads_before = cv2.getNumThreads()
-        cv2.setNumThreads(max(1, _cores() // runners))
         self._clock = clock
         self._metrics = metrics
         self._scheduler: Scheduler[_Want] = Scheduler(sizes, runners, clock())
+        self._threads_before = cv2.getNumThreads()
         self._numbers = count()
         # Guards all that follows, and the scheduler; notified when there is something to do.
         self._turn = threading.Condition()
@@ -109,12 +111,12 @@ class Shared:
                 errands.append((scene, opened))
                 self._turn.notify_all()
             opened.result()
-        kind = (scene.size_px, scene.background == TRANSPARENT, scene.backend, scene.steps)
         with self._turn:
             self._refuse_if_closed()
             drawer = SharedDrawer(self, next(self._numbers), scene, timings)
             self._drawers[drawer.number] = drawer
-            self._scheduler.join(drawer.number, kind, self._clock())
+            self._scheduler.join(drawer.number, _kind(scene), self._clock())
+            self._share_cores()
         return drawer
 
     def close(self) -> None:
@@ -133,7 +135,6 @@ class Shared:
         ends_s = self._clock() + CLOSE_S
         for thread in self._threads:
             thread.join(max(0.0, ends_s - self._clock()))
-        cv2.setNumThreads(self._threads_before)
 
     def submit(
         self, drawer: "SharedDrawer", motion: Motion, due_s: float | None, skipped: int
@@ -164,6 +165,7 @@ class Shared:
             if self._drawers.pop(drawer.number, None) is None:
                 return
             gone = self._scheduler.leave(drawer.number)
+            self._share_cores()
         self._settle((job, None) for job in gone)
 
     def _run(
@@ -220,6 +222,11 @@ class Shared:
                 [left_s * 1000.0 for job, left_s in wanted if job not in failed],
             )
         self._settle((job, made[job]) for job, _ in wanted)
+
+    def _share_cores(self) -> None:
+        """OpenCV's own threads quicken one session's pictures, and only cost where more draw."""
+        drawing = max(1, min(len(self._threads), len(self._drawers)))
+        cv2.setNumThreads(max(1, self._threads_before // drawing))
 
     def _share(self, drawer: "SharedDrawer") -> Share:
         counts = self._scheduler.counts(drawer.number)
@@ -310,6 +317,12 @@ def _rendered(renderer: Renders, jobs: Sequence[Job[_Want]]) -> list[Planes | Ex
         return [*renderer.render([(job.payload.drawer.scene, job.payload.motion) for job in jobs])]
     except Exception as error:  # noqa: BLE001 - raised again in the sessions that it concerns
         return [error for _ in jobs]
+
+
+def _kind(scene: Scene) -> tuple[Hashable, ...]:
+    """Equal for scenes that can be drawn together: all but who, and before what."""
+    told = (getattr(scene, each.name) for each in fields(scene) if each.name not in _OWN)
+    return (*told, scene.background == TRANSPARENT)
 
 
 def _cores() -> int:

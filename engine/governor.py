@@ -1,5 +1,6 @@
 """Who gives way when the machine is short: the newest sessions, at a lower but even rate."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ SHORT: Final = 0.05
 the others lower a rate."""
 CALM: Final = 0.02
 STRIKES: Final = 3
-ROOM: Final = 0.25
+ROOM: Final = 0.1
 """Share of a picture's time that must be left, in the mean, before rates are raised."""
 PATIENCE: Final = 5
 """Calm periods before a rate is raised; twice as many each time that this turns out too early."""
@@ -27,11 +28,10 @@ _RAISED_AT_ONCE: Final = 0.04
 
 @dataclass(slots=True)
 class _Period:
-    """What one session had in a period: pictures due, missed, passed over; shares of time left."""
+    """What one session had: pictures due, missed and made; sum of the shares of time left."""
 
     due: int = 0
     missed: int = 0
-    skipped: int = 0
     room: float = 0.0
     made: int = 0
 
@@ -56,6 +56,7 @@ class Governor:
         self._calm = 0
         self._patience = PATIENCE
         self._raised_s: float | None = None
+        self._settling = False
 
     def join(self, session: int) -> None:
         """A session begins; it is the newest."""
@@ -81,24 +82,21 @@ class Governor:
         return sum(stride > 1 for stride in self._strides.values())
 
     def made(self, session: int, left: float) -> None:
-        """A picture was drawn with this share of its time left; below 0 it was late."""
+        """A picture was drawn with this share of its time left; below 0 it was late.
+
+        Late ones are shown all the same: only if there is no room in the mean do they count, in
+        that nothing is raised.
+        """
         period = self._periods[session]
         period.due += 1
         period.made += 1
-        period.missed += left < 0
         period.room += left
 
-    def missed(self, session: int) -> None:
-        """A picture that was due was not drawn."""
-        period = self._periods[session]
-        period.due += 1
-        period.missed += 1
-
-    def skipped(self, session: int, count: int) -> None:
-        """So many pictures were passed over before anyone could ask for them to be drawn."""
+    def missed(self, session: int, count: int = 1) -> None:
+        """So many pictures that were due were not drawn."""
         period = self._periods[session]
         period.due += count
-        period.skipped += count
+        period.missed += count
 
     def settle(self, now_s: float) -> bool:
         """Judges the period once it is over; True where strides have changed."""
@@ -106,19 +104,20 @@ class Governor:
             return False
         self._ends_s = now_s + PERIOD_S
         periods = list(self._periods.values())
-        due = sum(period.due for period in periods)
-        skips = sorted(period.skipped for period in periods)
-        # Sound that stops on one network and comes in a burst is no sign of a busy machine.
-        missed = sum(period.missed for period in periods) + sum(skips[:-1])
+        due, missed = _sums(periods)
+        full = [self._periods[key] for key, stride in self._strides.items() if stride == 1]
         lowered = [self._periods[key] for key, stride in self._strides.items() if stride > 1]
-        # Those at a lower rate let others pass: what they miss tells first, and breaks their pace.
-        short = missed > SHORT * due or sum(period.missed for period in lowered) > SHORT * sum(
-            period.due for period in lowered
-        )
+        # Apart: those at a lower rate let the others pass, and have fewer pictures due.
+        short = any(lost > SHORT * asked for asked, lost in map(_sums, (full, lowered)))
         made = sum(period.made for period in periods)
         room = sum(period.room for period in periods) / made if made else 0.0
         self._periods = {session: _Period() for session in self._periods}
-        return bool(due) and self._judge(now_s, missed, due, short, room)
+        if self._settling or not due:
+            # What was asked for before the last change says nothing of it.
+            self._settling = False
+            return False
+        self._settling = self._judge(now_s, missed, due, short, room)
+        return self._settling
 
     def _judge(self, now_s: float, missed: int, due: int, short: bool, room: float) -> bool:
         if short:
@@ -165,3 +164,12 @@ class Governor:
                 if sum(1 / stride for stride in self._strides.values()) >= wanted:
                     return True
         return True
+
+
+def _sums(periods: Iterable[_Period]) -> tuple[int, int]:
+    """Pictures due and missed in all."""
+    due = missed = 0
+    for period in periods:
+        due += period.due
+        missed += period.missed
+    return due, missed

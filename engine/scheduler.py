@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass
 from typing import Final, Generic, TypeVar
 
 from engine.frames import FRAME_MS
-from engine.governor import FLOOR_FPS, Governor
+from engine.governor import FLOOR_FPS, LOWEST, Governor
 
 P = TypeVar("P")
 
@@ -15,6 +15,7 @@ GPU_SIZES: Final = (1, 4, 16, 64)
 PATIENCE_S: Final = 1 / FLOOR_FPS
 """A session without a picture for so long comes first, and gets one even if it will be late."""
 _SPARE: Final = 1.5
+_TIGHT: Final = 0.5
 _RISE, _FALL = 0.1, 0.5
 """How far an estimate follows a longer and a shorter time: one hiccup tells little."""
 
@@ -88,9 +89,11 @@ class _Session(Generic[P]):
     counts: Counts
     waiting: Job[P] | None = None
     drawing: Job[P] | None = None
-    since: int = 1_000_000
+    since: int = LOWEST
     """Pictures since the last one that was let through."""
     served_s: float = 0.0
+    tight: bool = False
+    """Whether its last picture took most of its time, or was not drawn."""
 
 
 class Scheduler(Generic[P]):
@@ -183,12 +186,14 @@ class Scheduler(Generic[P]):
         job = Job(session, payload, now_s, due_s)
         self._count(state, "wanted")
         state.since += 1 + skipped
-        if skipped:
-            self._governor.skipped(session, skipped)
         self._governor.settle(now_s)
-        if state.since < self._governor.stride(session):
+        stride = self._governor.stride(session)
+        if state.since < stride:
             self._count(state, "shed")
             return job, [job]
+        # Sound that a network holds up and brings in a burst is no sign of a busy machine.
+        if state.tight:
+            self._governor.missed(session, min(skipped, state.since - stride))
         state.since = 0
         gone = []
         if state.waiting is not None:
@@ -247,12 +252,14 @@ class Scheduler(Generic[P]):
             state.drawing = None
             state.served_s = now_s
             left_s = job.due_s - now_s
+            room = left_s / max(job.due_s - job.asked_s, 1e-3)
+            state.tight = room < _TIGHT
             wanted.append((job, left_s))
             if job in failed:
                 self._count(state, "failed")
                 continue
             self._count(state, "drawn" if left_s >= 0 else "late")
-            self._governor.made(job.session, left_s / max(job.due_s - job.asked_s, 1e-3))
+            self._governor.made(job.session, room)
         return wanted
 
     def _together(self, order: list[Job[P]], now_s: float) -> list[Job[P]]:
@@ -286,6 +293,7 @@ class Scheduler(Generic[P]):
         del self._waiting[job.session]
         # The next one makes up for it.
         state.since = self._governor.stride(job.session)
+        state.tight = True
         self._count(state, "expired")
         self._governor.missed(job.session)
 

@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import wait
 
+import cv2
 import numpy as np
 import pytest
 
@@ -264,3 +265,21 @@ def test_pictures_passed_over_are_told_to_the_scheduler(shared, monkeypatch):
     for index in (7, 8, 11, 0, 1, 90, 92):
         drawer.draw(motion(index))
     assert told == [0, 0, 2, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(("runners", "sizes"), [(0, (1,)), (1, (4,)), (1, ())])
+def test_no_runner_and_wrong_sizes_are_refused(runners, sizes):
+    with pytest.raises(ValueError, match="expected"):
+        Shared(runners, sizes)
+
+
+def test_opencv_has_its_threads_divided_by_those_that_draw(shared):
+    before = cv2.getNumThreads()
+    drawing = shared(2)
+    drawers = [drawing.start(SCENE, StageTimes())]
+    assert cv2.getNumThreads() == before
+    drawers += [drawing.start(SCENE, StageTimes()) for _ in range(2)]
+    assert cv2.getNumThreads() == max(1, before // 2)
+    for drawer in drawers:
+        drawer.close()
+    assert cv2.getNumThreads() == before

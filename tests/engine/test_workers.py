@@ -295,7 +295,10 @@ async def test_an_avatar_that_comes_while_it_runs_can_be_called_and_outlives_its
     [
         (["--workers", "-1"], "workers is -1, expected 0 to 64"),
         (["--workers", "65"], "workers is 65, expected 0 to 64"),
-        (["--workers", "3"], "workers is 3, but max_sessions is 2: expected no more workers"),
+        (
+            ["--workers", "3", "--max-sessions", "2"],
+            "workers is 3, but max_sessions is 2: expected no more workers",
+        ),
         (["--workers", "1", "--steps", "0", "--background", "pink"], "background 'pink'"),
         (["--workers", "1", "--backend", "abacus"], "backend 'abacus' is unknown"),
     ],
