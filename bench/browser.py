@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -20,7 +21,7 @@ from engine.errors import BackendError
 
 ROOT = Path(__file__).resolve().parent.parent
 PROBE = Path(__file__).with_name("probe.js")
-START_S = 60.0
+START_S = 120.0
 CONNECT_S = 20.0
 _STOP_S = 10.0
 
@@ -41,7 +42,7 @@ class Server:
 
     Args:
         config, engine_config: the port is replaced by 0.
-        command: what to run instead; it must print its address as the first word of a line.
+        command: what to run instead, see `serve_command`; it must print its address in a line.
 
     Attributes:
         url: its address, ends in a slash.
@@ -93,8 +94,8 @@ class Server:
         while time.monotonic() < ends:
             ready, _, _ = select.select([self._process.stdout], [], [], 0.5)
             line = self._process.stdout.readline() if ready else ""
-            if line.startswith("http"):
-                return line.split()[0]
+            if found := re.search(r"http://\S+", line):
+                return found.group()
             if self._process.poll() is not None:
                 status = self._process.returncode
                 raise BackendError(f"the server ended with status {status} before it was ready")
@@ -109,6 +110,11 @@ class Server:
             self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+def serve_command(*flags: str) -> list[str]:
+    """`visavis serve` on a free port, with flags: a command for `Server`."""
+    return [sys.executable, "-m", "engine.cli", "serve", "--port", "0", *flags]
 
 
 def find_chromium() -> str | None:

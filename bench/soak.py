@@ -2,26 +2,22 @@
 
 import argparse
 import asyncio
-import os
-import re
-import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from bench import processes
+from bench.browser import Server, serve_command
 from bench.caller import Caller, calling, heard_delay_ms
 from bench.report import Report
 from engine.config import ServerConfig
-from engine.errors import BackendError, ConfigError
+from engine.errors import BackendError
 from engine.media import decode
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEECH = ROOT / "tests" / "data" / "speech.ogg"
-READY_S = 120.0
 PICTURES = 25
 """A call counts as made when this many pictures have come."""
 
@@ -47,11 +43,10 @@ def run(args: argparse.Namespace) -> int:
     """Runs both parts against a server of its own, prints the table, writes the JSON.
 
     Raises:
-        ConfigError: the server does not start, or this system has no /proc.
-        BackendError: a call stood still; the rows so far are printed first.
+        ConfigError: this system has no /proc.
+        BackendError: the server does not start, or a call stood still (its rows are printed).
     """
-    if not Path("/proc/self/status").exists():
-        raise ConfigError("bench soak reads /proc, which this system does not have")
+    processes.check("soak")
     speech = np.concatenate([pcm.samples for pcm in decode(SPEECH)])
     report = Report(f"soak, {args.calls} calls, then {args.minutes:g} minutes")
     try:
@@ -67,8 +62,10 @@ def run(args: argparse.Namespace) -> int:
 
 async def _soak(report: Report, args: argparse.Namespace, speech: npt.NDArray[np.int16]) -> None:
     most = max(ServerConfig().max_sessions, args.together)
-    async with _server(args.size, most) as (pid, url):
-        report.row("before", **_process(pid))
+    flags = ("--size", str(args.size), "--max-sessions", str(most))
+    with Server(command=serve_command(*flags)) as server:
+        pid, url = server.pid, server.url
+        report.row("before", **processes.status(pid))
         for number in range(1, args.calls + 1):
             async with calling(url, speech, keep=False) as caller:
                 await caller.seen(PICTURES)
@@ -76,12 +73,12 @@ async def _soak(report: Report, args: argparse.Namespace, speech: npt.NDArray[np
                     await caller.hang_up()
             if number in (1, 10, args.calls) or number % 25 == 0:
                 await _idle(url, speech)
-                report.row(f"call {number}", **_process(pid))
+                report.row(f"call {number}", **processes.status(pid))
         async with AsyncExitStack() as calls:
             for number in range(1, args.together + 1):
                 caller = await calls.enter_async_context(calling(url, speech, keep=False))
                 await caller.seen(PICTURES)
-                report.row(f"{number} at once", **_process(pid))
+                report.row(f"{number} at once", **processes.status(pid))
         if args.minutes > 0:
             async with calling(url, speech, keep=False) as caller:
                 await _talk(report, caller, args.minutes, pid)
@@ -92,7 +89,7 @@ async def _talk(report: Report, caller: Caller, minutes: float, pid: int) -> Non
     passed_s, minute = 0.0, 0
     while passed_s < minutes * 60:
         span_s = min(60.0, minutes * 60 - passed_s)
-        cpu_s = _cpu_s(pid)
+        cpu_s = processes.cpu_s([pid])
         until = caller.microphone.number + round(span_s * 100)
         await caller.spoken(until, timeout_s=2 * span_s)
         passed_s, minute = passed_s + span_s, minute + 1
@@ -104,8 +101,8 @@ async def _talk(report: Report, caller: Caller, minutes: float, pid: int) -> Non
             server_ms=figures["latency_ms"],
             fps=1000 / float(gaps_ms.mean()),
             longest_gap_ms=float(gaps_ms.max()),
-            core_percent=100 * (_cpu_s(pid) - cpu_s) / span_s,
-            **_process(pid),
+            core_percent=100 * (processes.cpu_s([pid]) - cpu_s) / span_s,
+            **processes.status(pid),
         )
         del caller.pictures[:-1], caller.sound[:-1]
 
@@ -117,41 +114,3 @@ async def _idle(url: str, speech: npt.NDArray[np.int16]) -> None:
         await caller.server_idle()
     finally:
         await caller.close()
-
-
-@asynccontextmanager
-async def _server(size_px: int, calls: int) -> AsyncIterator[tuple[int, str]]:
-    flags = ("--port", "0", "--size", str(size_px), "--max-sessions", str(calls))
-    server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "engine.cli", "serve", *flags),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-    )
-    assert server.stdout is not None
-    try:
-        line = await asyncio.wait_for(server.stdout.readline(), READY_S)
-        found = re.search(rb"http://\S+", line)
-        if found is None:
-            raise ConfigError(f"the server said {line!r}, expected its address")
-        yield server.pid, found.group().decode()
-    finally:
-        if server.returncode is None:
-            server.send_signal(signal.SIGTERM)
-        await server.wait()
-
-
-def _cpu_s(pid: int) -> float:
-    """Processor time that a process has used, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _process(pid: int) -> dict[str, float | int]:
-    """Memory in MB, threads and descriptors of a process."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    values = dict(re.findall(r"^(VmRSS|Threads):\s+(\d+)", status, re.MULTILINE))
-    return {
-        "rss_mb": int(values["VmRSS"]) / 1024,
-        "threads": int(values["Threads"]),
-        "descriptors": sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
-    }

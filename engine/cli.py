@@ -24,9 +24,12 @@ BENCHES = {
     "drift": "ten minutes of talk: is the mouth as sharp and as like at their end",
     "kernels": "each CUDA kernel against a copy of the same bytes on the GPU",
     "latency": "from the microphone to the lips in a real browser",
+    "load": "many calls at once by real peers: pictures, sound, latency, CPU and memory",
     "portraits": "mouths of portraits as avatars draw them, against their own",
     "quality": "lips, head and eyes from speech against what its speakers did",
+    "recovery": "processes of serve --workers killed in a call",
     "render": "ms a frame a stage, with and without encoding",
+    "scheduler": "what scheduling costs a picture with many sessions and nothing to draw",
     "soak": "many calls and a long one: memory, threads, drift",
 }
 
@@ -101,6 +104,14 @@ def _add_serve(commands: Any) -> None:
         type=int,
         default=server.video_kbps,
         help="bitrate that a call starts with (%(default)s)",
+    )
+    serve.add_argument(
+        "--workers",
+        type=int,
+        default=server.workers,
+        metavar="N",
+        help="media processes for many calls, drawn by one render process; 0 runs all in one "
+        "process (%(default)s)",
     )
     add_landmarker(serve)
     _add_engine(serve)
@@ -196,6 +207,7 @@ def _serve(args: argparse.Namespace) -> int:
         port=args.port,
         max_sessions=args.max_sessions,
         video_kbps=args.video_kbps,
+        workers=args.workers,
     )
     avatars = library(args, args.avatar)
     from functools import partial

@@ -78,6 +78,10 @@ class EngineConfig:
         _check("seed", self.seed, 0, 2**32 - 1)
 
 
+MAX_WORKERS = 64
+"""Media processes; each takes memory for its own networks of sound and motion."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
     """How the server runs.
@@ -88,19 +92,27 @@ class ServerConfig:
         video_kbps: starting bitrate of a call's video; congestion control moves it between
             `min_video_kbps` and `max_video_kbps`.
         probe: mark pictures whose sound holds a beep (for `bench latency` alone).
+        workers: media processes over which calls are spread; 0 runs all in one process.
     """
 
     host: str = "127.0.0.1"
     port: int = 8080
-    max_sessions: int = 2
+    max_sessions: int = 3
     video_kbps: int = 1200
     min_video_kbps: int = 250
     max_video_kbps: int = 2500
     probe: bool = False
+    workers: int = 0
 
     def __post_init__(self) -> None:
         _check("port", self.port, 0, 65_535)
         _check("max_sessions", self.max_sessions, 1, 1000)
+        _check("workers", self.workers, 0, MAX_WORKERS)
+        if self.workers > self.max_sessions:
+            raise ConfigError(
+                f"workers is {self.workers}, but max_sessions is {self.max_sessions}: "
+                "expected no more workers than calls"
+            )
         _check("min_video_kbps", self.min_video_kbps, 50, self.max_video_kbps)
         _check("video_kbps", self.video_kbps, self.min_video_kbps, self.max_video_kbps)
 

@@ -3,13 +3,17 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypedDict
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 _RECENT = 512
+_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+_SLACK_MS = (-200, -100, -40, -20, -10, 0, 5, 10, 15, 20, 25, 30, 35, 40)
 _BUCKETS_MS = (1, 2, 3, 5, 8, 12, 18, 25, 40, 60, 90, 120, 160, 200, 300, 500, 1000)
 
 
@@ -110,6 +114,37 @@ class ServerMetrics:
             registry=self.registry,
         )
 
+        self.batch_size = Histogram(
+            "visavis_batch_size",
+            "Pictures drawn together",
+            buckets=_BATCHES,
+            registry=self.registry,
+        )
+        self.padding_total = Counter(
+            "visavis_batch_padding", "Places in batches that were empty", registry=self.registry
+        )
+        self.slack_ms = Histogram(
+            "visavis_slack_ms",
+            "Time left when a picture was drawn, ms; below 0 it was late",
+            buckets=_SLACK_MS,
+            registry=self.registry,
+        )
+
+    def observe_batch(self, count: int, size: int, slack_ms: Sequence[float]) -> None:
+        """Adds a batch of `count` pictures, padded to `size`, and what time each had left."""
+        self.batch_size.observe(count)
+        self.padding_total.inc(size - count)
+        for left_ms in slack_ms:
+            self.slack_ms.observe(left_ms)
+
+    def watch_drawing(self, figures: Callable[[], tuple[dict[str, int], int]]) -> None:
+        """Has the text tell what becomes of pictures, and how many sessions have a lower rate.
+
+        Args:
+            figures: gives counts by name, see `engine.scheduler.Counts`, and that number.
+        """
+        self.registry.register(_Drawing(figures))
+
     def observe_stage(self, name: str, ms: float) -> None:
         """Adds one time in ms to the histogram of the stage `name`."""
         self.stage_ms.labels(name).observe(ms)
@@ -117,3 +152,25 @@ class ServerMetrics:
     def text(self) -> bytes:
         """All figures in the Prometheus text format."""
         return generate_latest(self.registry)
+
+
+class _Drawing(Collector):
+    """Reads counters where they are kept, when the text is asked for."""
+
+    def __init__(self, figures: Callable[[], tuple[dict[str, int], int]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """The counters and the gauge."""
+        counts, lowered = self._figures()
+        pictures = CounterMetricFamily(
+            "visavis_scheduled",
+            "Pictures asked to be drawn, and what became of them",
+            labels=["fate"],
+        )
+        for fate, number in counts.items():
+            pictures.add_metric([fate], number)
+        yield pictures
+        yield GaugeMetricFamily(
+            "visavis_sessions_lowered", "Calls at less than their full rate", lowered
+        )

@@ -6,7 +6,7 @@ from engine.config import EngineConfig
 from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Motion, Pcm, Picture
 from engine.metrics import StageTimes
 from engine.motion import MotionStage
-from engine.renderer import Direct, Drawing, Scene
+from engine.renderer import Direct, Drawing, Scene, Share
 from engine.ring import RingBuffer
 
 _RING_MS = 4000
@@ -43,6 +43,11 @@ class Pipeline:
         self._motion = MotionStage(config)
         self._drawer = (drawing or Direct()).start(Scene.of(avatar, config), self.timings)
         self.reset()
+
+    @property
+    def share(self) -> Share:
+        """What this session gets of what draws for several."""
+        return self._drawer.share
 
     def reset(self) -> None:
         """Forgets everything heard; the next sound starts at pts 0."""

@@ -135,8 +135,28 @@ class Renderer:
         return nullcontext() if self._timings is None else self._timings.measure(stage)
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a session gets where what draws is short.
+
+    Attributes:
+        stride: every so-manieth picture is drawn; 1 is all of them.
+        shed: pictures left out by it so far.
+        late: pictures that were drawn after they were due, so far.
+    """
+
+    stride: int = 1
+    shed: int = 0
+    late: int = 0
+
+
 class Drawer(Protocol):
     """Draws one session's pictures, in their order."""
+
+    @property
+    def share(self) -> Share:
+        """What it gets at present."""
+        ...
 
     def draw(self, motion: Motion) -> Planes | None:
         """Waits for one picture; None where there was no time for it.
@@ -172,6 +192,8 @@ class Direct:
 
 
 class _Direct:
+    share = Share()
+
     def __init__(self, renderer: Renderer, scene: Scene) -> None:
         self._renderer, self._scene = renderer, scene
         renderer.open(scene)

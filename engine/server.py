@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,7 +15,17 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from engine import avatar as avatar_files
-from engine.calls import ATTEMPTS_S, MAX_ATTEMPTS, SHUTDOWN_S, Avatars, Calls, PipelineMaker, Shown
+from engine.calls import (
+    ATTEMPTS_S,
+    MAX_ATTEMPTS,
+    SHUTDOWN_S,
+    Avatars,
+    Calls,
+    Desk,
+    NoRoomError,
+    PipelineMaker,
+    Shown,
+)
 from engine.config import EngineConfig, ServerConfig
 from engine.errors import ConfigError, SignallingError
 from engine.library import Library
@@ -59,7 +69,7 @@ _SAFETY: Final = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-CALLS: Final = web.AppKey("calls", Calls)
+CALLS: Final = web.AppKey("calls", Desk)
 """Where an application keeps its calls."""
 
 
@@ -78,19 +88,17 @@ def create_app(
     Raises:
         AvatarError: there is no avatar, or one is damaged.
     """
-    if make_pipeline is None:
-        from engine.pipeline import Pipeline
-
-        make_pipeline = Pipeline
-    calls = Calls(config, engine_config, avatars or avatar_files, make_pipeline)
+    calls = _desk(config, engine_config, avatars or avatar_files, make_pipeline)
     app = web.Application(middlewares=[_guard], client_max_size=MAX_OFFER_BYTES)
     app[CALLS] = calls
 
     async def run(_: web.Application) -> AsyncIterator[None]:
-        if prewarm:
-            await calls.prewarm()
-        yield
-        await calls.close()
+        try:
+            if prewarm:
+                await calls.open()
+            yield
+        finally:
+            await calls.close()
 
     app.cleanup_ctx.append(run)
     onboarding = None
@@ -110,6 +118,23 @@ def create_app(
         ]
     )
     return app
+
+
+def _desk(
+    config: ServerConfig,
+    engine_config: EngineConfig,
+    avatars: Avatars,
+    make_pipeline: PipelineMaker | None,
+) -> Desk:
+    """Where calls run: here, or in processes of their own."""
+    if config.workers:
+        from engine.workers import check_system
+
+        check_system(config.workers)
+        from engine.workers.fleet import Fleet
+
+        return Fleet(config, engine_config, avatars)
+    return Calls(config, engine_config, avatars, make_pipeline)
 
 
 def serve(
@@ -132,25 +157,34 @@ def serve(
     """
 
     async def main() -> None:
-        stopped = asyncio.Event()
+        stopped, starting = asyncio.Event(), asyncio.current_task()
         loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            stopped.set()
+            if starting is not None:
+                starting.cancel()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopped.set)
+            loop.add_signal_handler(number, stop)
         app = create_app(config, engine_config, avatars, open_tools=open_tools)
         async with running(config, app) as url:
             # What is here now stays: left out, a collection takes less than a picture's time.
             gc.collect()
             gc.freeze()
+            starting = None
             if ready is not None:
                 ready(url)
             await stopped.wait()
 
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(main())
-    else:
-        uvloop.run(main())
+    # Stopped before it was ready.
+    with suppress(asyncio.CancelledError):
+        try:
+            import uvloop
+        except ImportError:
+            asyncio.run(main())
+        else:
+            uvloop.run(main())
 
 
 @asynccontextmanager
@@ -262,6 +296,8 @@ async def _call(request: web.Request) -> web.Response:
         return _busy(calls, "fast", sentence)
     try:
         call, answer = await calls.start(offer, shown.avatar, config)
+    except NoRoomError as error:
+        return _busy(calls, "down", str(error))
     except SignallingError as error:
         calls.metrics.refused_total.labels("offer").inc()
         return _error(400, str(error))
@@ -273,7 +309,7 @@ async def _call(request: web.Request) -> web.Response:
     )
 
 
-def _busy(calls: Calls, reason: str, sentence: str) -> web.Response:
+def _busy(calls: Desk, reason: str, sentence: str) -> web.Response:
     calls.metrics.refused_total.labels(reason).inc()
     response = _error(503, sentence)
     response.headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -281,10 +317,10 @@ def _busy(calls: Calls, reason: str, sentence: str) -> web.Response:
 
 
 async def _figures(request: web.Request) -> web.Response:
-    session = request.app[CALLS].find(request.match_info["call"])
-    if session is None:
+    figures = await request.app[CALLS].figures(request.match_info["call"])
+    if figures is None:
         return _error(404, f"there is no call {request.match_info['call'][:40]!r}")
-    return web.json_response(session.figures())
+    return web.json_response(figures)
 
 
 async def _hang_up(request: web.Request) -> web.Response:
@@ -294,18 +330,12 @@ async def _hang_up(request: web.Request) -> web.Response:
 
 
 async def _health(request: web.Request) -> web.Response:
-    calls = request.app[CALLS]
-    return web.json_response(
-        {"status": "ok", "sessions": calls.count, "max_sessions": calls.config.max_sessions}
-    )
+    return web.json_response(request.app[CALLS].health())
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    calls = request.app[CALLS]
-    rates = [session.figures()["fps"] for session in calls.sessions()]
-    calls.metrics.fps.set(sum(rates) / len(rates) if rates else 0.0)
     return web.Response(
-        body=calls.metrics.text(),
+        body=await request.app[CALLS].text(),
         headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
     )
 

@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from engine.config import EngineConfig, ServerConfig
 from engine.encode import AnyPacket, VideoCodec, VideoEncoder
-from engine.frames import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, Picture
+from engine.frames import FPS, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, Picture
 from engine.metrics import ServerMetrics, StageTimes
 from engine.mic import MicClock
+from engine.renderer import Share
 from engine.transport import BitrateControl, Peer
 from engine.voice import STALE_MS, Voice
 
@@ -44,6 +45,11 @@ class PipelineLike(Protocol):
     """What a session needs of `engine.pipeline.Pipeline`."""
 
     timings: StageTimes
+
+    @property
+    def share(self) -> Share:
+        """What the session gets of what draws for several."""
+        ...
 
     def push(self, pcm: Pcm) -> list[Picture]:
         """Takes sound in order, gives the pictures that are now ready."""
@@ -138,6 +144,7 @@ class Session:
         self._metrics = metrics
         self._executor = executor
         self._work: asyncio.Future[Any] | None = None
+        self._built: asyncio.Future[Worker] | None = None
         self._clock = clock
         self._bitrate = BitrateControl(
             config.video_kbps, config.min_video_kbps, config.max_video_kbps
@@ -151,7 +158,7 @@ class Session:
         self._wake = asyncio.Event()
         self._sent_s: deque[float] = deque(maxlen=100)
         self._latency_ms: deque[float] = deque(maxlen=100)
-        self._counts = {"pictures": 0, "dropped": 0}
+        self._counts = {"pictures": 0, "dropped": 0, "shed": 0}
         self._counted_bytes = {"in": 0, "out": 0}
         self._counted_mic = {"lost": 0, "filled": 0, "late": 0}
 
@@ -193,9 +200,10 @@ class Session:
             await self._peer.close()
             if self._work is not None:
                 await asyncio.wait([self._work], timeout=WORK_TIMEOUT_S)
-            if self._worker is not None:
-                self._worker.pipeline.close()
-            self._work = self._worker = None
+            if self._built is not None:
+                # It may be built yet, where the call ended soon.
+                self._built.add_done_callback(_close)
+            self._work = self._built = self._worker = None
             logger.info("%s ended: %s", self.name, self.end)
 
     def figures(self) -> dict[str, Any]:
@@ -207,11 +215,16 @@ class Session:
         peer = self._peer.figures
         mic = self._mic
         timings = self._worker.pipeline.timings.summary() if self._worker else {}
+        share = self._worker.pipeline.share if self._worker else Share()
         return {
             "fps": round(len(recent) / span_s, 1) if span_s > 0.2 else 0.0,
             "latency_ms": round(latency[len(latency) // 2], 1) if latency else None,
             "pictures": self._counts["pictures"],
             "dropped": self._counts["dropped"],
+            "shed": self._counts["shed"],
+            "late": share.late,
+            "stride": share.stride,
+            "rate": round(FPS / share.stride, 1),
             "sound_hold_ms": round(self._voice.hold_ms, 1) if self._voice else None,
             "kbps": round(self._bitrate.sent_kbps()),
             "target_kbps": self._bitrate.kbps,
@@ -238,10 +251,8 @@ class Session:
                     self._voice.rebase((self._mic.slipped_s - slipped_s) * 1000.0)
 
     async def _compute(self) -> None:
-        worker, _ = await asyncio.gather(
-            self._off_loop(partial(self._build, self._peer.video_codec)),
-            self._connected(),
-        )
+        self._built = self._begin(partial(self._build, self._peer.video_codec))
+        worker, _ = await asyncio.gather(asyncio.shield(self._built), self._connected())
         if self._peer.ended.is_set():
             return
         self._worker = worker
@@ -260,9 +271,12 @@ class Session:
 
     async def _off_loop(self, work: Callable[[], T]) -> T:
         """Runs heavy work on a thread; it runs to its end even if the call ends before."""
-        loop = asyncio.get_running_loop()
-        self._work = loop.run_in_executor(self._executor, work)
-        return await asyncio.shield(self._work)
+        return await asyncio.shield(self._begin(work))
+
+    def _begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        begun = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        self._work = begun
+        return begun
 
     async def _connected(self) -> None:
         try:
@@ -301,14 +315,15 @@ class Session:
 
     def _build(self, codec: VideoCodec) -> Worker:
         size_px = self._engine_config.size_px
-        pipeline = self._make_pipeline()
-        pipeline.timings.observe = self._metrics.observe_stage
         encoder = VideoEncoder(
             codec,
             (size_px, size_px),
             kbps=self._config.video_kbps,
             max_kbps=self._config.max_video_kbps,
         )
+        # Last: once it is made, something must close it.
+        pipeline = self._make_pipeline()
+        pipeline.timings.observe = self._metrics.observe_stage
         return Worker(pipeline, encoder, self._config.probe)
 
     def _take(self, pcm: Pcm | None) -> None:
@@ -345,8 +360,16 @@ class Session:
             self._counts["pictures"] += 1
             self._metrics.pictures_total.inc()
             self._metrics.observe_stage("session", latency_ms)
+        elif self._counts["shed"] < self._shed():
+            self._counts["shed"] += 1
+            self._metrics.dropped_total.labels("shed").inc()
+            return
         if dropped:
             self._drop_pictures(dropped)
+
+    def _shed(self) -> int:
+        """Pictures left out for an even, lower rate."""
+        return 0 if self._worker is None else self._worker.pipeline.share.shed
 
     def _drop_pictures(self, count: int) -> None:
         self._counts["dropped"] += count
@@ -362,6 +385,11 @@ class Session:
     def _want_bitrate(self, kbps: int) -> None:
         if self._worker is not None:
             self._worker.encoder.set_bitrate(kbps)
+
+
+def _close(built: asyncio.Future[Worker]) -> None:
+    if not built.cancelled() and built.exception() is None:
+        built.result().pipeline.close()
 
 
 def _ms(samples: int) -> int:

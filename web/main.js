@@ -190,6 +190,7 @@ function begin(current) {
   view.setHeard(heard);
   view.setClock(0);
   view.setFigures(null);
+  view.setRate(null);
   document.title = `${chosen?.title} – Visavis`;
   navigator.wakeLock?.request("screen").then((lock) => (wakeLock = lock), () => {});
   ticker = window.setInterval(async () => {
@@ -199,6 +200,7 @@ function begin(current) {
       const figures = await gauge.read();
       if (current !== call || current.ended) return;
       view.setFigures(figures);
+      if (figures.rate !== null) view.setRate(figures.rate);
       watchPicture(figures.fps);
       const holdMs = lipSync.follow(figures.soundWaitMs);
       if (holdMs !== null) current.holdPicture(holdMs);

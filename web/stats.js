@@ -9,6 +9,7 @@ import { USUAL_MS } from "./lipsync.js";
  * @property {number | null} skewMs picture ahead of sound when positive
  * @property {number | null} soundWaitMs from the arrival of sound to the ear
  * @property {number | null} kbps sound and picture received
+ * @property {number | null} rate pictures a second that the server has for this call
  */
 
 /** The server has forgotten the call. */
@@ -49,6 +50,7 @@ export class Gauge {
       if (entry.type === "candidate-pair" && entry.nominated && entry.state === "succeeded") found.pair = entry;
     }
     const { video, audio, playout, pair } = found;
+    const rate = typeof server?.rate === "number" ? server.rate : null;
     const now = {
       timeMs: video?.timestamp ?? audio?.timestamp ?? 0,
       bytes: (video?.bytesReceived ?? 0) + (audio?.bytesReceived ?? 0),
@@ -64,7 +66,7 @@ export class Gauge {
     this.last = now;
     const elapsedMs = before ? now.timeMs - before.timeMs : 0;
     if (!before || elapsedMs <= 0) {
-      return { fps: null, latencyMs: null, skewMs: null, soundWaitMs: null, kbps: null };
+      return { fps: null, latencyMs: null, skewMs: null, soundWaitMs: null, kbps: null, rate };
     }
 
     const mean = (/** @type {keyof typeof now} */ sum, /** @type {keyof typeof now} */ count) =>
@@ -85,6 +87,7 @@ export class Gauge {
       ),
       soundWaitMs,
       kbps: ((now.bytes - before.bytes) * 8) / elapsedMs,
+      rate,
     };
   }
 

@@ -1,5 +1,7 @@
 /** The page's elements and how they look in each state. No call logic. */
 
+import { rateWords } from "./words.js";
+
 /**
  * @typedef {object} AvatarInfo
  * @property {string} name
@@ -179,6 +181,16 @@ export class View {
     put("f-latency", figures?.latencyMs, (v) => `${Math.round(v)} ms`);
     put("f-skew", figures?.skewMs, (v) => `${v >= 0.5 ? "+" : v <= -0.5 ? "−" : ""}${Math.abs(Math.round(v))} ms`);
     put("f-rate", figures?.kbps, (v) => (v < 1000 ? `${Math.round(v)} kb/s` : `${(v / 1000).toFixed(1)} Mb/s`));
+  }
+
+  /**
+   * Says that the server is short of time for this call's pictures; nothing where it is not.
+   * @param {number | null} rate pictures a second, see `Figures`
+   */
+  setRate(rate) {
+    const words = rateWords(rate);
+    // The same words again would be read aloud again.
+    if (byId("busy").textContent !== words) byId("busy").textContent = words;
   }
 
   /** Shows full-screen controls, and lets them go when nothing moves. */

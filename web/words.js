@@ -1,5 +1,7 @@
 /** What the page says. Plain words: what happened, and what to do. */
 
+const FULL_RATE = 25;
+
 /**
  * @typedef {object} Words
  * @property {string} title
@@ -67,6 +69,16 @@ export function endWords({ reason, message }) {
  */
 export function waitWords(seconds) {
   return seconds > 0 ? ` You can try again in ${seconds} s.` : " You can try again now.";
+}
+
+/**
+ * @param {number | null} rate pictures a second that the server has for a call
+ * @returns {string} nothing at the full rate, or where it is not known
+ */
+export function rateWords(rate) {
+  return rate !== null && rate < FULL_RATE
+    ? `The server is busy: ${Math.floor(rate)} pictures a second.`
+    : "";
 }
 
 /** @param {string | undefined} text */

@@ -18,14 +18,13 @@ from typing import Any, Final, TypeVar
 from aiohttp import ClientPayloadError, web
 
 from engine.avatar import Avatar
-from engine.calls import Calls, Shown, show
+from engine.calls import Desk, Shown, show
 from engine.errors import AvatarError, ConfigError, PortraitError
 from engine.library import Library
 from engine.onboarding import make, photo, sample
 from engine.onboarding.anchors import anchors
 from engine.onboarding.drafts import Draft, Drafts, jpeg, mesh
 from engine.pace import Pace
-from engine.renderer import rig_of
 
 MAX_TITLE: Final = 60
 MAX_WAITING: Final = 4
@@ -52,9 +51,7 @@ class Onboarding:
         open_tools: opens the networks; called once, for the first picture.
     """
 
-    def __init__(
-        self, calls: Calls, library: Library, open_tools: Callable[[], make.Tools]
-    ) -> None:
+    def __init__(self, calls: Desk, library: Library, open_tools: Callable[[], make.Tools]) -> None:
         self.calls, self.library = calls, library
         self.drafts = Drafts()
         self.pace = Pace(PICTURES, PICTURES_S)
@@ -105,7 +102,7 @@ class Onboarding:
 
         async def make_ready() -> None:
             try:
-                await self.work(rig_of, avatar, self.calls.look({}).size_px)
+                await self.work(self.calls.warm, avatar)
             except Exception:  # the call itself will say it again
                 logger.exception("avatar %s cannot be made ready", avatar.info.name)
 

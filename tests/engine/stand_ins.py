@@ -8,6 +8,7 @@ from engine.avatar import Avatar, AvatarInfo
 from engine.config import EngineConfig
 from engine.frames import FRAME_SAMPLES, Motion, Pcm, Picture
 from engine.metrics import StageTimes
+from engine.renderer import Share
 
 SIZE_PX = 128
 CONFIG = EngineConfig(size_px=SIZE_PX)
@@ -18,6 +19,7 @@ class CountingPipeline:
     """Keeps the pipeline's promises; its pictures show their own number in black and white."""
 
     work_s = 0.0
+    share = Share()
 
     def __init__(self, avatar: Avatar, config: EngineConfig) -> None:
         self.timings = StageTimes()

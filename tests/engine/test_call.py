@@ -3,9 +3,11 @@
 import asyncio
 import gc
 import random
+import re
 import threading
 import time
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -14,13 +16,23 @@ import pytest
 
 from bench.caller import Caller, calling, heard_delay_ms
 from engine.config import ServerConfig
+from engine.drawing import MOST_RUNNERS
+from engine.renderer import Share
 from engine.server import CALLS, create_app, running
+from tests.engine.faces import plain_avatar
 from tests.engine.stand_ins import CONFIG, CountingPipeline, OneAvatar, read_number
 
 LOST = 250
 BUSY_S = 0.15
 SLACK_MS = 50
 """What a busy machine may add; the fault that this guards against adds 200."""
+
+
+class OneFace(OneAvatar):
+    """An avatar library with a face that can be drawn."""
+
+    def find(self, name):
+        return plain_avatar(name)
 
 
 @asynccontextmanager
@@ -224,6 +236,71 @@ async def test_a_slow_pipeline_drops_pictures_and_never_sound(speech):
         assert np.median(np.diff(numbers(caller))[10:]) in (1, 2)
         assert sound_is_whole(caller)
         assert (await caller.figures())["dropped"] > 20
+
+
+async def test_pictures_left_out_for_a_lower_rate_are_told_apart_from_dropped_ones(speech):
+    class Rationed(CountingPipeline):
+        def _picture(self, index, drawn):
+            if drawn and index % 2:
+                self.share = Share(2, self.share.shed + 1, 1)
+                drawn = False
+            return super()._picture(index, drawn)
+
+    async with server(Rationed) as (url, calls), calling(url, speech) as caller:
+        await caller.seen(40)
+        assert np.median(np.diff(numbers(caller))) == 2
+        figures = await caller.figures()
+        assert (figures["stride"], figures["rate"], figures["late"]) == (2, 12.5, 1)
+        assert 30 < figures["shed"] < 60
+        assert figures["dropped"] < 15
+        assert sound_is_whole(caller)
+        text = calls.metrics.text().decode()
+        counted = re.search(r'visavis_dropped_total{kind="shed"} (\d+)', text)
+        assert int(counted[1]) >= figures["shed"]
+
+
+async def test_calls_of_a_server_draw_in_one_place(speech):
+    config = ServerConfig(port=0, max_sessions=2)
+    app = create_app(config, replace(CONFIG, steps=0), OneFace())
+    async with running(config, app) as url:
+        with real_time():
+            async with calling(url, speech) as one, calling(url, speech) as other:
+                await one.seen(20)
+                await other.seen(20)
+                threads = [each.name for each in threading.enumerate()]
+                text = app[CALLS].metrics.text().decode()
+        assert 1 <= sum(name.startswith("draw-") for name in threads) <= MOST_RUNNERS
+        drawn = re.search(r'visavis_scheduled_total{fate="drawn"} (\d+)', text)
+        assert int(drawn[1]) > 20
+        assert "visavis_sessions_lowered 0.0" in text
+    assert not [each for each in threading.enumerate() if each.name.startswith("draw-")]
+
+
+async def test_a_call_that_ends_while_it_is_built_is_closed_all_the_same(speech):
+    building, go = threading.Event(), threading.Event()
+    made = []
+
+    class Slow(CountingPipeline):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+            if len(made) > 1:
+                building.set()
+                assert go.wait(10)
+
+    async with server(Slow) as (url, calls):
+        caller = Caller(url, speech)
+        await caller.call()
+        await asyncio.to_thread(building.wait, 10)
+        ending = asyncio.create_task(caller.hang_up())
+        await asyncio.sleep(0)
+        go.set()
+        assert await ending == 200
+        await caller.close()
+        await calls.idle()
+        async with asyncio.timeout(5):
+            while not made[1].closed:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 async def test_a_pipeline_slower_than_time_itself_is_never_more_than_a_second_behind(speech):

@@ -82,6 +82,31 @@ def test_live_figures_are_shown(visit):
     assert text(caller, "#clock").startswith("0:")
 
 
+def test_a_lower_rate_is_told_in_one_calm_line_and_taken_back(visit):
+    caller = visit()
+    told = {"rate": 25.0}
+
+    def answer(route):
+        if route.request.method == "GET":
+            route.fulfill(json=route.fetch().json() | told)
+        else:
+            route.continue_()
+
+    caller.page.route("**/api/call/*", answer)
+    caller.call()
+    for rate, line in (
+        (12.5, "The server is busy: 12 pictures a second."),
+        (5.0, "The server is busy: 5 pictures a second."),
+        (25.0, ""),
+    ):
+        told["rate"] = rate
+        caller.page.wait_for_function(
+            "line => document.getElementById('busy').textContent === line", arg=line
+        )
+    assert caller.page.locator("#notice").is_hidden()
+    assert caller.complaints == []
+
+
 def test_mute_silences_the_avatar_until_it_is_taken_back(visit):
     caller = visit(probe=ProbeSettings())
     caller.call()

@@ -1,0 +1,360 @@
+"""A session's way to render processes that live and die, without processes: drawing is a fake."""
+
+import os
+import secrets
+import threading
+from concurrent.futures import Future
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from engine.composite import Planes
+from engine.errors import BackendError, ConfigError
+from engine.frames import Motion
+from engine.metrics import ServerMetrics, StageTimes
+from engine.renderer import Scene, Share
+from engine.workers import process, remote
+from engine.workers.channel import Channel, ChannelClosed, pair, send_with
+from engine.workers.figures import added, lasting, samples_of, text_of
+from engine.workers.frames import SLOTS, FrameMemory
+from engine.workers.portraits import descriptor_of
+from engine.workers.records import (
+    RESULT_BYTES,
+    Ask,
+    Kind,
+    Result,
+    pack_ask,
+    pack_result,
+    unpack_result,
+)
+from engine.workers.remote import Remote
+from engine.workers.render import RenderProcess, Room
+
+SIDE = 128
+
+
+class Drawing:
+    """Draws pictures of one brightness; can be held up, and can refuse."""
+
+    def __init__(self, level):
+        self.level = level
+        self.refuse = None
+        self.fail = None
+        self.held = None
+        self.seen = []
+        self.open = 0
+        self.share = Share(2, 30, 4)
+
+    def start(self, scene, timings):
+        if self.refuse is not None:
+            raise self.refuse
+        self.open += 1
+        self._timings = timings
+        return self
+
+    def submit(self, motion, due_s=None):
+        self.seen.append((motion, due_s))
+        future = Future()
+        if self.held is None:
+            self.finish(future)
+        else:
+            self.held.append(future)
+        return future
+
+    def finish(self, future):
+        if self.fail is not None:
+            future.set_exception(self.fail)
+            return
+        self._timings.record("render", 3.0)
+        self._timings.record("composite", 2.0)
+        self._timings.record("wait", 1.0)
+        level = self.level
+        future.set_result(
+            None if level is None else Planes(np.full((SIDE * 3 // 2, SIDE), level, np.uint8), None)
+        )
+
+    def close(self):
+        self.open -= 1
+
+
+class Renderer:
+    """A render process that is a thread of this one."""
+
+    def __init__(self, level):
+        self.drawing = Drawing(level)
+        here, self._front = pair()
+        self._process = RenderProcess(Channel(here), self.drawing, ServerMetrics())
+        self._front = Channel(self._front)
+        self._here = here
+        self._thread = threading.Thread(target=self._run, name="renderer")
+        self._thread.start()
+
+    def _run(self):
+        try:
+            self._process.run()
+        except ChannelClosed:
+            # As the system does with a process that was killed.
+            for key in list(self._process._selector.get_map().values()):
+                key.fileobj.close()
+
+    def door(self):
+        ours, theirs = pair()
+        self._front.send({"verb": "door"}, [theirs.fileno()])
+        theirs.close()
+        return Channel(ours)
+
+    def kill(self):
+        self._front.close()
+        self._thread.join()
+
+
+@pytest.fixture
+def renderers():
+    made = []
+
+    def make(level=100):
+        made.append(Renderer(level))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.kill()
+
+
+@pytest.fixture
+def scene(avatar):
+    return Scene(avatar, SIDE, "still", "openvino", 1)
+
+
+def motion(number):
+    return Motion(number, np.zeros(8, np.float32))
+
+
+def level(planes):
+    return None if planes is None else int(planes.i420[0, 0])
+
+
+def test_pictures_come_from_the_render_process_with_their_times(renderers, scene):
+    there, away = renderers(100), Remote()
+    away.attach(there.door())
+    timings = StageTimes()
+    drawer = away.start(scene, timings)
+    for number in range(3 * SLOTS):
+        assert level(drawer.draw(motion(number))) == 100
+    assert [seen.index for seen, _ in there.drawing.seen] == list(range(3 * SLOTS))
+    figures = timings.summary()
+    assert [figures[name]["p50"] for name in ("render", "composite", "wait")] == [3.0, 2.0, 1.0]
+    assert drawer.share == Share(2, 30, 4)
+    assert figures["hop"]["count"] == 3 * SLOTS
+    drawer.close()
+    there.kill()
+    assert there.drawing.open == 0
+
+
+def test_the_second_process_goes_on_where_the_first_one_ends(renderers, scene):
+    first, second, away = renderers(1), renderers(2), Remote()
+    away.attach(first.door())
+    away.attach(second.door())
+    drawer = away.start(scene, StageTimes())
+    assert level(drawer.draw(motion(0))) == 1
+    drawer.wait_open(1)
+    while second.drawing.open == 0:
+        drawer.draw(motion(0))
+    first.kill()
+    drawn = [level(drawer.draw(motion(number))) for number in range(50)]
+    assert drawn[-1] == 2 and set(drawn) <= {None, 2}
+    second.kill()
+    assert drawer.draw(motion(9)) is None
+    third = renderers(3)
+    away.attach(third.door())
+    drawer.wait_open(5)
+    assert level(drawer.draw(motion(10))) == 3
+    drawer.close()
+
+
+def test_a_call_that_begins_while_no_process_is_there_gets_its_picture_later(
+    renderers, scene, monkeypatch
+):
+    monkeypatch.setattr(remote, "OPEN_S", 0.0)
+    away = Remote()
+    drawer = away.start(scene, StageTimes())
+    assert drawer.draw(motion(0)) is None
+    away.attach(renderers(5).door())
+    drawer.wait_open(5)
+    assert level(drawer.draw(motion(1))) == 5
+    drawer.close()
+
+
+def test_a_process_that_hangs_costs_pictures_and_no_more(renderers, scene, monkeypatch):
+    monkeypatch.setattr(remote, "DRAW_S", 0.02)
+    there, away = renderers(7), Remote()
+    away.attach(there.door())
+    drawer = away.start(scene, StageTimes())
+    there.drawing.held = []
+    for number in range(3 * SLOTS):
+        assert drawer.draw(motion(number)) is None
+    assert 0 < len(there.drawing.seen) <= SLOTS
+    held, there.drawing.held = there.drawing.held, None
+    for future in held:
+        there.drawing.finish(future)
+    monkeypatch.setattr(remote, "DRAW_S", 5.0)
+    assert level(drawer.draw(motion(99))) == 7
+    drawer.close()
+
+
+def test_what_cannot_be_opened_or_drawn_is_said(renderers, scene):
+    there, away = renderers(), Remote()
+    away.attach(there.door())
+    there.drawing.refuse = ConfigError("background is 'pink'")
+    with pytest.raises(BackendError, match="background is 'pink'"):
+        away.start(scene, StageTimes())
+    there.drawing.refuse = None
+    drawer = away.start(scene, StageTimes())
+    there.drawing.fail = RuntimeError("out of memory")
+    with pytest.raises(BackendError, match="out of memory"):
+        drawer.draw(motion(0))
+    there.drawing.fail, there.drawing.level = None, None
+    assert drawer.draw(motion(1)) is None
+    there.drawing.level = 8
+    assert level(drawer.draw(motion(2))) == 8
+    drawer.close()
+
+
+@pytest.fixture
+def opened(renderers, scene):
+    """A line by hand: the render process, the session's end of it, its memory and token."""
+    there = renderers()
+    token = secrets.randbits(63)
+    frames, memory = FrameMemory.make(SIDE, token)
+    ours, theirs = pair()
+    ours.settimeout(10)
+    told = {"verb": "open", "token": token, "size_px": SIDE, "background": "still"}
+    there.door().send(
+        {**told, "backend": "openvino", "steps": 1},
+        [theirs.fileno(), memory, descriptor_of(scene.avatar)],
+    )
+    theirs.close()
+    os.close(memory)
+    assert unpack_result(ours.recv(RESULT_BYTES), token, SLOTS).kind is Kind.OPENED
+    yield there, ours, frames, token
+    ours.close()
+
+
+def test_of_motions_that_wait_the_newest_is_drawn(scene):
+    frames, memory = FrameMemory.make(SIDE, 7)
+    os.close(memory)
+    ours, theirs = pair()
+    room, drawing = Room(theirs, frames), Drawing(100)
+    send_with(ours, pack_ask(Ask(1, 0, 0.5, motion(1)), 7))
+    room.take()
+    room.open(drawing, scene)
+    for number in range(2, SLOTS + 2):
+        send_with(ours, pack_ask(Ask(number, number % SLOTS, 0.5, motion(number)), 7))
+    room.take()
+    found = [unpack_result(ours.recv(RESULT_BYTES), 7, SLOTS) for _ in range(SLOTS + 2)]
+    told = [(one.kind, one.number) for one in found]
+    # The first came before the scene was open.
+    assert told[:2] == [(Kind.SHED, 1), (Kind.OPENED, 0)]
+    assert told[2:-1] == [(Kind.SHED, number) for number in range(2, SLOTS + 1)]
+    assert told[-1] == (Kind.DRAWN, SLOTS + 1)
+    assert [(seen.index, due_s) for seen, due_s in drawing.seen] == [(SLOTS + 1, 0.5)]
+    assert (frames.read(found[-1].slot, SLOTS + 1) == 100).all()
+    ours.close()
+    with pytest.raises(ChannelClosed):
+        room.take()
+    room.close()
+    assert drawing.open == 0
+
+
+@pytest.mark.parametrize("data", [b"x", pack_ask(Ask(1, 0, 0.0, motion(0)), 77)])
+def test_a_bad_record_ends_its_own_line_alone(opened, scene, data):
+    there, line, _, _ = opened
+    away = Remote()
+    away.attach(there.door())
+    other = away.start(scene, StageTimes())
+    send_with(line, data)
+    assert line.recv(RESULT_BYTES) == b""
+    assert level(other.draw(motion(0))) == 100
+    other.close()
+
+
+def test_a_session_opens_its_scene_again_where_its_line_was_cut(renderers, scene, monkeypatch):
+    monkeypatch.setattr(remote, "REOPEN_S", 0.0)
+    there, away = renderers(4), Remote()
+    away.attach(there.door())
+    drawer = away.start(scene, StageTimes())
+    cut = drawer._lines[0]
+    send_with(cut._end, b"no motion")
+    while cut in drawer._lines:
+        drawer.draw(motion(0))
+    drawer.wait_open(5)
+    assert level(drawer.draw(motion(1))) == 4
+    drawer.close()
+
+
+def test_a_result_that_nobody_waits_for_ends_the_line(renderers, scene):
+    there, away = renderers(), Remote()
+    away.attach(there.door())
+    drawer = away.start(scene, StageTimes())
+    (room,) = there._process._rooms
+    send_with(room.end, pack_result(Result(Kind.DRAWN, 5, 0), room._frames.token))
+    cut = drawer._lines[0]
+    while cut in drawer._lines:
+        drawer.draw(motion(0))
+    drawer.close()
+
+
+async def test_a_process_that_ends_at_once_is_started_ever_more_seldom(monkeypatch, caplog):
+    pauses = []
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 9:
+            raise StopAsyncIteration
+
+    class Owner:
+        def began(self, process):
+            pass
+
+        def ended(self, process):
+            pass
+
+    monkeypatch.setattr(process.asyncio, "sleep", sleep)
+    monkeypatch.setattr(
+        process,
+        "_start",
+        lambda kind, end: process.subprocess.Popen([process.sys.executable, "-I", "-S", "-c", ""]),
+    )
+    keeper = process.Keeper("media", 1.0, Owner())
+    with pytest.raises(StopAsyncIteration):
+        await keeper.keep()
+    assert pauses == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert len(caplog.messages) == 9
+    assert "media process" in caplog.messages[-1]
+    assert "in 30.0 s, for it ended 9 times" in caplog.messages[-1]
+
+
+def registry(sessions, fps, pictures):
+    made = CollectorRegistry()
+    Gauge("visavis_sessions", "Calls", registry=made).set(sessions)
+    Gauge("visavis_fps", "Pictures a second", registry=made).set(fps)
+    counter = Counter("visavis_pictures", "Pictures", ["kind"], registry=made)
+    counter.labels("sent").inc(pictures)
+    Histogram("visavis_ms", "Times", buckets=[1, 10], registry=made).observe(pictures)
+    return samples_of(made)
+
+
+def test_figures_are_added_and_stay_when_a_process_ends():
+    first, second = registry(3, 25.0, 5), registry(1, 15.0, 7)
+    text = text_of(added([first, second])).decode()
+    assert "visavis_sessions 4.0" in text
+    assert "visavis_fps 22.5" in text
+    assert 'visavis_pictures_total{kind="sent"} 12.0' in text
+    assert 'visavis_ms_bucket{le="10.0"} 2.0' in text
+    assert "visavis_ms_sum 12.0" in text
+    text = text_of(added([lasting(first), second])).decode()
+    assert "visavis_sessions 1.0" in text
+    assert "visavis_fps 15.0" in text
+    assert 'visavis_pictures_total{kind="sent"} 12.0' in text
+    assert "visavis_fps 0.0" in text_of(added([registry(0, 0.0, 1)])).decode()
