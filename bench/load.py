@@ -138,6 +138,8 @@ def _measure(
         peer.stdin.flush()
     collected = _wait(seconds, browser)
     span_s = time.monotonic() - before_s
+    # At once: a peer that has answered ends its call, and rates change.
+    shown: Rows = {} if browser is None else {"browser": _shown(server, browser, collected)}
     used: Rows = {}
     for name, pids in groups.items():
         percent = 100 * (processes.cpu_s(pids) - cpu_s[name]) / span_s
@@ -154,9 +156,7 @@ def _measure(
     rows: Rows = {}
     for number, peer in enumerate(peers, 1):
         rows[f"call {number}"] = json.loads(_answer(peer, _ANSWER_S))
-    if browser is not None:
-        rows["browser"] = _shown(server, browser, collected)
-    return rows, used
+    return rows | shown, used
 
 
 def _shown(server: Server, browser: Caller, collected: dict[str, list[Any]]) -> dict[str, Value]:

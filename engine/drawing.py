@@ -91,8 +91,6 @@ class Shared:
             )
             for number, errands in enumerate(self._errands)
         ]
-        for thread in self._threads:
-            thread.start()
         if metrics is not None:
             metrics.watch_drawing(self._figures)
 
@@ -104,6 +102,11 @@ class Shared:
         """
         # The long part is done here, where it keeps no runner from its pictures.
         rig_of(scene.avatar, scene.size_px)
+        with self._turn:
+            self._refuse_if_closed()
+            for thread in self._threads:
+                if thread.ident is None:
+                    thread.start()
         for errands in self._errands:
             opened: Future[None] = Future()
             with self._turn:
@@ -134,7 +137,8 @@ class Shared:
             drawer.close()
         ends_s = self._clock() + CLOSE_S
         for thread in self._threads:
-            thread.join(max(0.0, ends_s - self._clock()))
+            if thread.ident is not None:
+                thread.join(max(0.0, ends_s - self._clock()))
 
     def submit(
         self, drawer: "SharedDrawer", motion: Motion, due_s: float | None, skipped: int

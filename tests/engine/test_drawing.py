@@ -211,7 +211,7 @@ def test_closing_all_ends_every_wait_and_thread(shared, fakes):
         fake.go.set()
     closing.join(SOON_S)
     assert not closing.is_alive()
-    assert not [each for each in threading.enumerate() if each.name.startswith("draw-")]
+    assert not [each for each in drawing._threads if each.is_alive()]
     with pytest.raises(BackendError, match="closing"):
         drawing.start(SCENE, StageTimes())
 
@@ -283,3 +283,9 @@ def test_opencv_has_its_threads_divided_by_those_that_draw(shared):
     for drawer in drawers:
         drawer.close()
     assert cv2.getNumThreads() == before
+
+
+def test_nothing_runs_before_the_first_session():
+    drawing = Shared(2)
+    assert not [each for each in drawing._threads if each.is_alive()]
+    drawing.close()
