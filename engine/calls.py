@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.avatar import Avatar
 from engine.config import EngineConfig, ServerConfig
-from engine.drawing import Shared
+from engine.drawing import Shared, shared_for
 from engine.errors import AvatarError, ConfigError, SignallingError
 from engine.frames import SAMPLE_RATE_HZ, Pcm
 from engine.metrics import ServerMetrics
@@ -198,7 +198,8 @@ class Calls(Desk):
         super().__init__(config, engine_config, avatars)
         self._drawing: Shared | None = None
         if make_pipeline is None:
-            self._drawing = Shared(metrics=self.metrics)
+            backend, kernels = engine_config.backend, engine_config.kernels
+            self._drawing = shared_for(backend, kernels, self.metrics)
             make_pipeline = partial(Pipeline, drawing=self._drawing)
         self._make_pipeline = make_pipeline
         self._sessions: dict[str, Session] = {}

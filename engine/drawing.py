@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import cv2
 
+from engine import backends
 from engine.composite import Planes
 from engine.config import TRANSPARENT
 from engine.errors import BackendError
@@ -19,6 +20,7 @@ from engine.frames import FPS, Motion
 from engine.metrics import ServerMetrics, StageTimes
 from engine.renderer import Renderer, Scene, Share, rig_of
 from engine.scheduler import Batch, Job, Scheduler
+from models import weights
 
 MOST_RUNNERS: Final = 4
 CLOSE_S: Final = 5.0
@@ -252,6 +254,32 @@ class Shared:
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise BackendError("a session cannot begin: the server is closing")
+
+
+def shared_for(backend: str, kernels: str, metrics: ServerMetrics) -> Shared:
+    """What suits where pictures are drawn.
+
+    On a CPU every core draws one picture after the other. A GPU does one thing at a time: one
+    runner hands it batches, of the sizes that its networks are ready for.
+
+    Args:
+        backend, kernels: see `EngineConfig`.
+        metrics: see `Shared`.
+
+    Raises:
+        BackendError: there is no such backend here.
+    """
+    sizes = backends.SIZES if on_gpu(backend, kernels) else (1,)
+    return Shared(1 if kernels == "cuda" else None, sizes, metrics)
+
+
+def on_gpu(backend: str, kernels: str) -> bool:
+    """Whether networks or kernels run on a GPU.
+
+    Raises:
+        BackendError: there is no such backend here.
+    """
+    return kernels == "cuda" or backends.takes_batches(backend, weights.path(weights.PAINTER))
 
 
 class SharedDrawer:

@@ -128,6 +128,15 @@ def load(
     return factory(path, threads, "f32", batch)
 
 
+def takes_batches(name: str, path: Path) -> bool:
+    """Whether a backend suits runs of any batch, as GPUs do.
+
+    Raises:
+        BackendError: see `load`.
+    """
+    return _factory(name, path).usual_batch() == ANY
+
+
 def choose(name: str, path: Path, threads: int = 1, batch: int | None = None) -> Choice:
     """What `load` takes for `fastest`; timed once a process.
 

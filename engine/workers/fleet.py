@@ -13,9 +13,10 @@ from engine.avatar import Avatar
 from engine.calls import ANSWER_TIMEOUT_S, SHUTDOWN_S, Avatars, Desk, NoRoomError, Shown
 from engine.config import EngineConfig, ServerConfig
 from engine.errors import AvatarError, BackendError, ConfigError, SignallingError
+from engine.renderer import Scene
 from engine.workers.channel import ChannelError, Message, Received, pair
 from engine.workers.figures import Samples, added, lasting, samples_of, text_of
-from engine.workers.portraits import descriptor_of
+from engine.workers.portraits import descriptor_of, told_of
 from engine.workers.process import Keeper, Process
 
 RENDER_HANG_S: Final = 1.0
@@ -242,15 +243,8 @@ class Fleet(Desk):
         self._failed = known.get(kind, BackendError)(words)
 
     def _keep_avatar(self, process: Process, avatar: Avatar, first: bool) -> None:
-        look = self.look({})
-        told = {
-            "verb": "keep",
-            "first": first,
-            "size_px": look.size_px,
-            "background": look.background,
-            "backend": look.backend,
-            "steps": look.steps,
-        }
+        scene = told_of(Scene.of(avatar, self.look({})))
+        told = {"verb": "keep", "first": first, **scene}
         with suppress(ChannelError):
             process.send(told, [descriptor_of(avatar)])
 

@@ -13,7 +13,7 @@ from engine.renderer import Scene, Share
 from engine.workers import records
 from engine.workers.channel import Channel, ChannelClosed, ChannelError, pair, send_with
 from engine.workers.frames import SLOTS, FrameMemory
-from engine.workers.portraits import descriptor_of
+from engine.workers.portraits import descriptor_of, told_of
 from engine.workers.records import Ask, Kind, RecordError, Result
 
 ENDS: Final = (ChannelClosed, RecordError)
@@ -50,14 +50,7 @@ class Line:
         self._asked: dict[int, int] = {}
         self._frames, memory = FrameMemory.make(scene.size_px, self._token)
         self._end, there = pair()
-        told = {
-            "verb": "open",
-            "token": self._token,
-            "size_px": scene.size_px,
-            "background": scene.background,
-            "backend": scene.backend,
-            "steps": scene.steps,
-        }
+        told = {"verb": "open", "token": self._token, **told_of(scene)}
         try:
             door.send(told, [there.fileno(), memory, descriptor_of(scene.avatar)])
         except BaseException:

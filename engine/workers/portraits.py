@@ -1,4 +1,4 @@
-"""Avatars in shared memory: one copy for all processes, which nobody can change.
+"""Avatars in shared memory, one copy for all processes, which nobody can change; and scenes.
 
 A call keeps its avatar in this form, and the render process is given it with the scene: an avatar
 that was replaced or removed meanwhile is still the one that the call began with.
@@ -9,7 +9,7 @@ import hashlib
 import json
 import mmap
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Final
 from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
@@ -17,6 +17,8 @@ import numpy as np
 
 from engine.avatar import MAX_PX, Avatar, AvatarInfo
 from engine.errors import AvatarError
+from engine.renderer import Scene
+from engine.workers.channel import Message
 from models.topology import LANDMARKS
 
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -64,6 +66,25 @@ def avatar_of(descriptor: int) -> Avatar:
         _sent[known] = kept = os.dup(descriptor)
         finalize(known, os.close, kept)
     return known
+
+
+def told_of(scene: Scene) -> Message:
+    """All of a scene but its avatar."""
+    return {each.name: getattr(scene, each.name) for each in fields(scene) if each.name != "avatar"}
+
+
+def scene_of(avatar: Avatar, message: Message) -> Scene:
+    """The scene that `told_of` told of.
+
+    Raises:
+        KeyError, TypeError: something is missing, or is of another type.
+    """
+    told = {each.name: message[each.name] for each in fields(Scene) if each.name != "avatar"}
+    for name, value in told.items():
+        wanted = int if name in ("size_px", "steps") else str
+        if type(value) is not wanted:
+            raise TypeError(f"a scene's {name} is {value!r}, expected {wanted.__name__}")
+    return Scene(avatar, **told)
 
 
 def _pack(avatar: Avatar) -> int:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from engine.avatar import Avatar
 from engine.composite import Planes
+from engine.drawing import on_gpu, shared_for
 from engine.errors import AvatarError, VisavisError
 from engine.frames import Motion
 from engine.metrics import ServerMetrics, StageTimes
@@ -21,13 +22,12 @@ from engine.workers.channel import (
     Channel,
     ChannelClosed,
     ChannelError,
-    Message,
     Received,
     send_with,
 )
 from engine.workers.figures import samples_of
 from engine.workers.frames import SLOTS, FrameMemory
-from engine.workers.portraits import avatar_of
+from engine.workers.portraits import avatar_of, scene_of
 from engine.workers.records import Ask, Kind, RecordError, Result
 
 logger = logging.getLogger(__name__)
@@ -64,14 +64,21 @@ class Room:
     Args:
         end: its line.
         frames: where its pictures go.
+        leave: ends this process; called where a GPU has failed.
         clock: seconds, monotonic.
     """
 
     def __init__(
-        self, end: socket.socket, frames: FrameMemory, clock: Callable[[], float] = time.monotonic
+        self,
+        end: socket.socket,
+        frames: FrameMemory,
+        leave: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.end = end
         self._frames = frames
+        self._leave = leave
+        self._on_gpu = False
         self._clock = clock
         self._lock = threading.Lock()
         self._drawer: SharedDrawer | None = None
@@ -79,10 +86,11 @@ class Room:
         self._asked: dict[int, float] = {}
         self._took: dict[str, float] = {}
 
-    def open(self, drawing: SharedDrawing, scene: Scene) -> None:
+    def open(self, drawing: Callable[[Scene], SharedDrawing], scene: Scene) -> None:
         """Makes the scene ready and says so, or why it cannot be; on a thread of its own."""
         try:
-            drawer = drawing.start(scene, StageTimes(observe=self._took.__setitem__))
+            self._on_gpu = on_gpu(scene.backend, scene.kernels)
+            drawer = drawing(scene).start(scene, StageTimes(observe=self._took.__setitem__))
         except VisavisError as error:
             self._send(Result(Kind.FAILED, words=str(error)))
             return
@@ -162,6 +170,10 @@ class Room:
             kind = Kind.SHED
         except Exception as error:  # the session is told, the others go on
             logger.exception("a picture cannot be drawn")
+            if self._on_gpu and not isinstance(error, VisavisError):
+                # After most faults a GPU refuses all else in this process: the next one goes on.
+                self._leave()
+                return
             kind, words = Kind.FAILED, f"{error}" or type(error).__name__
         took_ms = (self._clock() - self._asked.pop(ask.number)) * 1000.0
         render, composite, wait = (
@@ -190,14 +202,23 @@ class RenderProcess:
 
     Args:
         control: of the front, whose end ends this process.
-        drawing: draws, on threads of its own.
+        make_drawing: makes what draws all scenes, given the first of them.
         metrics: its figures.
+        leave: see `Room`.
     """
 
-    def __init__(self, control: Channel, drawing: SharedDrawing, metrics: ServerMetrics) -> None:
+    def __init__(
+        self,
+        control: Channel,
+        make_drawing: Callable[[Scene], SharedDrawing],
+        metrics: ServerMetrics,
+        leave: Callable[[], None],
+    ) -> None:
         self._control = control
-        self._drawing = drawing
+        self._make_drawing = make_drawing
+        self._drawing: SharedDrawing | None = None
         self._metrics = metrics
+        self._leave = leave
         self._opener = ThreadPoolExecutor(1, "open")
         self._selector = selectors.DefaultSelector()
         self._selector.register(control.socket, selectors.EVENT_READ, self._follow_front)
@@ -235,7 +256,7 @@ class RenderProcess:
             case "keep":
                 avatar = avatar_of(received.look(0))
                 self._kept[avatar.info.name] = avatar
-                self._opener.submit(self._warm, _scene(avatar, message), bool(message["first"]))
+                self._opener.submit(self._warm, scene_of(avatar, message), bool(message["first"]))
             case "samples":
                 samples = samples_of(self._metrics.registry)
                 told = {"verb": "answer", "to": message["number"], "samples": samples}
@@ -245,9 +266,15 @@ class RenderProcess:
             case verb:
                 raise ChannelError(f"the front says {verb!r}, which is unknown here")
 
+    def _drawing_of(self, scene: Scene) -> SharedDrawing:
+        """On the opener's thread alone."""
+        if self._drawing is None:
+            self._drawing = self._make_drawing(scene)
+        return self._drawing
+
     def _warm(self, scene: Scene, first: bool) -> None:
         try:
-            self._drawing.start(scene, StageTimes()).close()
+            self._drawing_of(scene).start(scene, StageTimes()).close()
         except Exception as error:  # the front decides what becomes of it
             if not isinstance(error, VisavisError):
                 logger.exception("%s cannot be made ready", scene.avatar.info.name)
@@ -271,14 +298,14 @@ class RenderProcess:
         try:
             end = received.take_socket(0)
             end.setblocking(False)
-            scene = _scene(avatar_of(received.look(2)), message)
+            scene = scene_of(avatar_of(received.look(2)), message)
             frames = FrameMemory(received.look(1), scene.size_px, int(message["token"]))
         except (AvatarError, RecordError, KeyError, TypeError, ValueError) as error:
             raise ChannelError(f"a scene is not described as it should be: {error}") from error
-        room = Room(end, frames)
+        room = Room(end, frames, self._leave)
         self._rooms.add(room)
         self._selector.register(end, selectors.EVENT_READ, lambda: self._follow_room(room))
-        self._opener.submit(room.open, self._drawing, scene)
+        self._opener.submit(room.open, self._drawing_of, scene)
 
     def _follow_room(self, room: Room) -> None:
         try:
@@ -293,16 +320,13 @@ class RenderProcess:
 
 def run(end: socket.socket) -> None:
     """Serves until the front is gone."""
-    from engine.drawing import Shared
-
     metrics = ServerMetrics()
+
+    def drawing(scene: Scene) -> SharedDrawing:
+        return shared_for(scene.backend, scene.kernels, metrics)
+
     try:
-        RenderProcess(Channel(end), Shared(metrics=metrics), metrics).run()
+        RenderProcess(Channel(end), drawing, metrics, leave=lambda: os._exit(1)).run()
     except ChannelClosed:
         # Threads may be in the midst of a picture that nobody wants any more.
         os._exit(0)
-
-
-def _scene(avatar: Avatar, message: Message) -> Scene:
-    size_px, steps = int(message["size_px"]), int(message["steps"])
-    return Scene(avatar, size_px, str(message["background"]), str(message["backend"]), steps)

@@ -4,6 +4,7 @@ import os
 import secrets
 import threading
 from concurrent.futures import Future
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from engine.workers import process, remote
 from engine.workers.channel import Channel, ChannelClosed, pair, send_with
 from engine.workers.figures import added, lasting, samples_of, text_of
 from engine.workers.frames import SLOTS, FrameMemory
-from engine.workers.portraits import descriptor_of
+from engine.workers.portraits import descriptor_of, told_of
 from engine.workers.records import (
     RESULT_BYTES,
     Ask,
@@ -84,7 +85,10 @@ class Renderer:
     def __init__(self, level):
         self.drawing = Drawing(level)
         here, self._front = pair()
-        self._process = RenderProcess(Channel(here), self.drawing, ServerMetrics())
+        self.left = threading.Event()
+        self._process = RenderProcess(
+            Channel(here), lambda scene: self.drawing, ServerMetrics(), self.left.set
+        )
         self._front = Channel(self._front)
         self._here = here
         self._thread = threading.Thread(target=self._run, name="renderer")
@@ -203,6 +207,27 @@ def test_a_process_that_hangs_costs_pictures_and_no_more(renderers, scene, monke
     drawer.close()
 
 
+def test_a_failed_gpu_ends_its_process_and_no_call(renderers, scene, monkeypatch):
+    monkeypatch.setattr(remote, "DRAW_S", 0.2)
+    first, second, away = renderers(1), renderers(2), Remote()
+    away.attach(first.door())
+    away.attach(second.door())
+    drawer = away.start(replace(scene, kernels="cuda"), StageTimes())
+    drawer.wait_open(1)
+    first.drawing.fail = RuntimeError("CUDA error: an illegal memory access was encountered")
+    assert drawer.draw(motion(0)) is None
+    assert first.left.is_set() and not second.left.is_set()
+    first.kill()
+    drawn = [level(drawer.draw(motion(number))) for number in range(50)]
+    assert drawn[-1] == 2 and set(drawn) <= {None, 2}
+    # On a CPU, or where the picture's own fault is said, only the session is told.
+    second.drawing.fail = BackendError("lip code has 3 values")
+    with pytest.raises(BackendError, match="lip code has 3 values"):
+        drawer.draw(motion(51))
+    assert not second.left.is_set()
+    drawer.close()
+
+
 def test_what_cannot_be_opened_or_drawn_is_said(renderers, scene):
     there, away = renderers(), Remote()
     away.attach(there.door())
@@ -229,11 +254,8 @@ def opened(renderers, scene):
     frames, memory = FrameMemory.make(SIDE, token)
     ours, theirs = pair()
     ours.settimeout(10)
-    told = {"verb": "open", "token": token, "size_px": SIDE, "background": "still"}
-    there.door().send(
-        {**told, "backend": "openvino", "steps": 1},
-        [theirs.fileno(), memory, descriptor_of(scene.avatar)],
-    )
+    told = {"verb": "open", "token": token, **told_of(scene)}
+    there.door().send(told, [theirs.fileno(), memory, descriptor_of(scene.avatar)])
     theirs.close()
     os.close(memory)
     assert unpack_result(ours.recv(RESULT_BYTES), token, SLOTS).kind is Kind.OPENED
@@ -245,10 +267,10 @@ def test_of_motions_that_wait_the_newest_is_drawn(scene):
     frames, memory = FrameMemory.make(SIDE, 7)
     os.close(memory)
     ours, theirs = pair()
-    room, drawing = Room(theirs, frames), Drawing(100)
+    room, drawing = Room(theirs, frames, os.abort), Drawing(100)
     send_with(ours, pack_ask(Ask(1, 0, 0.5, motion(1)), 7))
     room.take()
-    room.open(drawing, scene)
+    room.open(lambda _: drawing, scene)
     for number in range(2, SLOTS + 2):
         send_with(ours, pack_ask(Ask(number, number % SLOTS, 0.5, motion(number)), 7))
     room.take()
