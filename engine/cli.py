@@ -177,6 +177,12 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     )
     add("--backend", default=engine.backend, help="where networks run (%(default)s)")
     add(
+        "--painter",
+        default=engine.painter,
+        metavar="FOLDER",
+        help="another network that paints the mouth, of `visavis train render export`",
+    )
+    add(
         "--kernels",
         default=engine.kernels,
         metavar="NAME",
@@ -195,6 +201,7 @@ def _engine_config(args: argparse.Namespace, live: bool) -> EngineConfig:
         background=args.background,
         backend=args.backend,
         steps=args.steps,
+        painter=args.painter,
         kernels=args.kernels,
         live=live,
     )

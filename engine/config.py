@@ -38,6 +38,7 @@ class EngineConfig:
             `transparent` where not `live`, see `engine.backdrop`.
         backend: where networks run, see `engine.backends`.
         steps: denoising steps of the render network; 0 is geometry with plates of teeth alone.
+        painter: folder of another render network's files, the shipped ones if empty.
         kernels: what draws pictures, one of `KERNELS`.
         live: drop late pictures (a call) rather than draw every one (a file).
 
@@ -54,6 +55,7 @@ class EngineConfig:
     background: str = "still"
     backend: str = "openvino"
     steps: int = 1
+    painter: str = ""
     kernels: str = "cpu"
     live: bool = False
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from engine import backends
 from engine.composite import Batch
+from engine.errors import BackendError
 from engine.kept import kept_with_first
 from engine.mouth import MouthPainter
 from engine.render import Guided
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 _NATIVE = (0.75, 1.3)
 """Widths of a face, in those of training, at which the network sees the picture's own pixels."""
+_INPUTS = {"noisy", "t", "guide", "region", "told", "features", "code"}
 _SEEN_PX = (window.WIDE_PX, window.HIGH_PX)
 
 
@@ -41,12 +43,15 @@ class RenderNetwork:
         backend, folder: as given.
 
     Raises:
-        BackendError: a backend that cannot be had.
+        BackendError: a backend that cannot be had, or the files hold another network.
     """
 
     def __init__(self, backend: str, threads: int = 1, folder: Path = weights.FOLDER) -> None:
         self.backend, self.folder = backend, folder
-        self._network = backends.load(backend, folder / weights.PAINTER, threads, "fastest")
+        path = folder / weights.PAINTER
+        self._network = backends.load(backend, path, threads, "fastest")
+        if wrong := sorted(set(self._network.inputs) ^ _INPUTS):
+            raise BackendError(f"{path} is no render network: {wrong[0]!r} is missing or unknown")
         self._noise = window.noise()[None]
 
     def paint(self, looks: Sequence["Look"], steps: int) -> F32:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, Self
 
 from engine.avatar import Avatar
@@ -19,7 +20,7 @@ from engine.rig import Rig, build
 from kernels import dispatch
 from kernels.dispatch import Kernels
 from kernels.gpu import GpuError
-from models import facemodel
+from models import facemodel, weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Scene:
 
     Attributes:
         avatar: who speaks.
-        size_px, background, backend, steps, kernels: see `EngineConfig`.
+        size_px, background, backend, steps, kernels, painter: see `EngineConfig`.
     """
 
     avatar: Avatar
@@ -37,6 +38,7 @@ class Scene:
     backend: str
     steps: int
     kernels: str = "cpu"
+    painter: str = ""
 
     @classmethod
     def of(cls, avatar: Avatar, config: EngineConfig) -> Self:
@@ -48,6 +50,7 @@ class Scene:
             config.backend,
             config.steps,
             config.kernels,
+            config.painter,
         )
 
 
@@ -62,7 +65,7 @@ class Renderer:
     def __init__(self, timings: StageTimes | None = None) -> None:
         self._timings = timings
         self._kernels: dict[str, Kernels] = {}
-        self._networks: dict[str, RenderNetwork] = {}
+        self._networks: dict[tuple[str, str], RenderNetwork] = {}
         self._ready = kept_with_first(self._cast)
 
     def open(self, scene: Scene) -> None:
@@ -109,6 +112,7 @@ class Renderer:
             scene.backend,
             scene.steps,
             scene.kernels,
+            scene.painter,
         )
 
     def _cast(
@@ -119,6 +123,7 @@ class Renderer:
         backend: str,
         steps: int,
         kernels: str,
+        painter: str,
     ) -> tuple[Rig, Painter]:
         if kernels not in self._kernels:
             self._kernels[kernels] = open_kernels(kernels)
@@ -127,9 +132,11 @@ class Renderer:
         face_of(rig, kernels)
         if not steps:
             return rig, MouthPainter(rig)
-        if backend not in self._networks:
-            self._networks[backend] = RenderNetwork(backend)
-        return rig, NetworkPainter(rig, steps, self._networks[backend])
+        network = backend, painter
+        if network not in self._networks:
+            folder = Path(painter) if painter else weights.FOLDER
+            self._networks[network] = RenderNetwork(backend, folder=folder)
+        return rig, NetworkPainter(rig, steps, self._networks[network])
 
     def _measure(self, stage: str) -> AbstractContextManager[None]:
         return nullcontext() if self._timings is None else self._timings.measure(stage)

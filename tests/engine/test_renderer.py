@@ -2,7 +2,9 @@
 
 import gc
 import importlib
+import shutil
 import weakref
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -22,7 +24,7 @@ from engine.renderer import Renderer, Scene, rig_of
 from kernels import dispatch, gpu
 from kernels.dispatch import Kernels
 from kernels.on_cuda import CudaKernels
-from models import facemodel
+from models import facemodel, weights
 from tests.engine.faces import plain_avatar
 from tests.kernels.devices import GPU, ORDERS, device
 
@@ -205,3 +207,23 @@ def test_a_background_that_cannot_be_had_is_said_when_a_scene_is_opened() -> Non
     avatar: Avatar = AVATARS[0]
     with pytest.raises(ConfigError, match="no such file"):
         Renderer().open(Scene(avatar, 256, "gone.png", "openvino", 0))
+
+
+def test_another_network_may_paint(tmp_path):
+    talks = motion(3)
+    for name in (weights.PAINTER, weights.PORTRAIT):
+        shutil.copy(weights.FOLDER / name, tmp_path / name)
+    own = Scene(AVATARS[0], 256, "still", "openvino", 1, painter=str(tmp_path))
+    shipped = Scene(AVATARS[0], 256, "still", "openvino", 1)
+    one, other = (
+        planes.i420.astype(int) for planes in Renderer().render([(own, talks), (shipped, talks)])
+    )
+    # The folder has no int8 file, which may be what the shipped network runs as.
+    assert np.abs(one - other).max() <= 24
+    with pytest.raises(BackendError, match="nowhere.*no such network file"):
+        Renderer().open(replace(own, painter=str(tmp_path / "nowhere")))
+    matte = tmp_path / "matte"
+    matte.mkdir()
+    shutil.copy(weights.path(weights.MATTE), matte / weights.PAINTER)
+    with pytest.raises(BackendError, match=r"painter\.onnx is no render network"):
+        Renderer().open(replace(own, painter=str(matte)))
