@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.report import Report, percentiles
 from engine.avatar import find
+from engine.backends import SIZES
 from engine.composite import Planes
 from engine.config import EngineConfig
 from engine.drawing import Shared
@@ -19,11 +20,10 @@ from engine.frames import FRAME_MS, Motion
 from engine.metrics import ServerMetrics, StageTimes
 from engine.present import default_avatar
 from engine.renderer import Drawer, Drawing, Scene, Share
-from engine.scheduler import GPU_SIZES
 
 _FRAME_S = FRAME_MS / 1000
 _SHAPES: dict[str, tuple[int, tuple[int, ...]]] = {
-    "a GPU's: 1 runner, batches": (1, GPU_SIZES),
+    "a GPU's: 1 runner, batches": (1, SIZES),
     "a CPU's: 2 runners, one by one": (2, (1,)),
 }
 

@@ -67,8 +67,9 @@ class AudioStage:
                 f"lookahead_ms is {config.lookahead_ms}, expected one of {sorted(WEIGHTS)}"
             )
         path = network or weights.path(WEIGHTS[config.lookahead_ms])
-        self._network = backends.load(config.backend, path)
-        self._rested = _rested(config.backend, path)
+        backend = backends.beside(config.backend)
+        self._network = backends.load(backend, path)
+        self._rested = _rested(backend, path)
         self._lookahead = config.lookahead_ms * SAMPLE_RATE_HZ // 1000
         self._ahead_hops = config.lookahead_ms // _HOP_MS
         self._decimator, self._logmel, self._gate = Decimator(), LogMel(), VoiceGate()

@@ -1,4 +1,4 @@
-"""The command `visavis engine build`: compiles networks before the first call asks for them."""
+"""The command `visavis engine build`: compiles the render network before the first call asks."""
 
 import argparse
 import sys
@@ -17,10 +17,10 @@ BACKENDS = ("tensorrt",)
 
 def add_engine(commands: Any) -> None:
     """Adds the command to a parser's commands."""
-    engine = commands.add_parser("engine", help="networks compiled for a GPU")
+    engine = commands.add_parser("engine", help="the render network compiled for a GPU")
     verbs = engine.add_subparsers(required=True, metavar="VERB")
     build = verbs.add_parser(
-        "build", help="compile ahead of the first call", description="Compiles a server's networks."
+        "build", help="compile ahead of the first call", description="Compiles the render network."
     )
     add = build.add_argument
     add("--backend", choices=BACKENDS, default=BACKENDS[0], help="what compiles (%(default)s)")
@@ -31,18 +31,10 @@ def add_engine(commands: Any) -> None:
         help="where engines are kept (VISAVIS_ENGINES, else ~/.cache/visavis/engines); "
         "a server looks for them in VISAVIS_ENGINES",
     )
+    add("--painter", metavar="FOLDER", help="another render network, see `visavis serve --help`")
     add("--gpu", metavar="sm_NN", help="a GPU that is not here; TensorRT for RTX alone can do that")
     add("--again", action="store_true", help="compile what is kept already too")
     build.set_defaults(run=_build)
-
-
-def networks() -> list[str]:
-    """The files that a server's backend runs: of a call first, then those that make avatars."""
-    from engine.audio import WEIGHTS as LIPS
-    from engine.motion import WEIGHTS as MOTION
-
-    call = [weights.PAINTER, weights.PORTRAIT, *LIPS.values(), MOTION]
-    return [*call, weights.FACE_DETECTOR, weights.FACE_LANDMARKS, weights.MATTE]
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -53,20 +45,22 @@ def _build(args: argparse.Namespace) -> int:
     found = tensorrt_builder.library(*named)
     wanted = tensorrt_builder.target(found, args.gpu)
     cache = EngineCache(args.engines or default_folder())
-    for name in networks():
-        ((path, _),) = tensorrt.TensorRtNetwork.choices(weights.path(name), 1)
-        kept = cache.path(path.stem, tensorrt_builder.recipe(found, path, wanted))
-        begun, how = time.monotonic(), "kept already"
-        if args.again or cache.read(kept) is None:
-            with _bar(path.name) as tell:
-                tensorrt.compile_ahead(found, path, wanted, cache, tell)
-            how = f"{time.monotonic() - begun:.1f} s"
-        try:
-            size = kept.stat().st_size
-        except OSError as error:
-            raise BackendError(f"{kept}: the engine is gone: {error}") from error
-        sys.stdout.write(f"{kept}: {size / 1e6:.1f} MB, {how}\n")
-        sys.stdout.flush()
+    painter = Path(args.painter or weights.FOLDER) / weights.PAINTER
+    if not painter.is_file():
+        raise BackendError(f"{painter}: no such network file")
+    # The others are small: they run on the CPU, see `engine.backends.beside`.
+    ((path, _),) = tensorrt.TensorRtNetwork.choices(painter, 1)
+    kept = cache.path(path.stem, tensorrt_builder.recipe(found, path, wanted))
+    begun, how = time.monotonic(), "kept already"
+    if args.again or cache.read(kept) is None:
+        with _bar(path.name) as tell:
+            tensorrt.compile_ahead(found, path, wanted, cache, tell)
+        how = f"{time.monotonic() - begun:.1f} s"
+    try:
+        size = kept.stat().st_size
+    except OSError as error:
+        raise BackendError(f"{kept}: the engine is gone: {error}") from error
+    sys.stdout.write(f"{kept}: {size / 1e6:.1f} MB, {how}\n")
     return 0
 
 

@@ -144,7 +144,7 @@ class MotionStage:
             )
         self._config = config
         self._style = np.array([astuple(style or STYLES[config.style])], np.float32)
-        self._network = backends.load(config.backend, weights.path(WEIGHTS))
+        self._network = backends.load(backends.beside(config.backend), weights.path(WEIGHTS))
         self.reset()
 
     def reset(self) -> None:

@@ -213,7 +213,7 @@ def _sat(rig: Rig, size: tuple[int, int], backend: str, path: Path) -> tuple[F32
     picture = np.asarray(whole[y : y + high, x : x + wide], np.uint8)
     plain = _fitted(picture).transpose(2, 0, 1)[None] / np.float32(255)
     gains = window.tone(plain)[..., None, None]
-    found = backends.load(backend, path).run({"portrait": _seen(picture, gains)})
+    found = backends.load(backends.beside(backend), path).run({"portrait": _seen(picture, gains)})
     return gains, found["features"], found["code"]
 
 

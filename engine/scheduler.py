@@ -10,8 +10,6 @@ from engine.governor import FLOOR_FPS, LOWEST, Governor
 P = TypeVar("P")
 
 FRAME_S: Final = FRAME_MS / 1000
-GPU_SIZES: Final = (1, 4, 16, 64)
-"""Batch sizes that a GPU's graphs are captured at."""
 PATIENCE_S: Final = 1 / FLOOR_FPS
 """A session without a picture for so long comes first, and gets one even if it will be late."""
 _SPARE: Final = 1.5

@@ -128,6 +128,15 @@ def load(
     return factory(path, threads, "f32", batch)
 
 
+def beside(name: str) -> str:
+    """The backend of small networks beside a render network on backend `name`.
+
+    Those of sound, head, faces and mattes take a CPU less time than a GPU's launches, and media
+    workers must not each open the GPU.
+    """
+    return "openvino" if name in ("tensorrt", "torch") else name
+
+
 def takes_batches(name: str, path: Path) -> bool:
     """Whether a backend suits runs of any batch, as GPUs do.
 

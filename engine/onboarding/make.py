@@ -58,6 +58,7 @@ def open_tools(backend: str, landmarker: Path | None = None) -> Tools:
     from engine.matting import matte
     from models import weights
 
+    backend = backends.beside(backend)
     network = backends.load(backend, weights.path(weights.MATTE), 2)
     return Tools(open_finder(backend, 2, landmarker), lambda picture: matte(picture, network))
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.backends import SIZES
 from engine.frames import FPS
-from engine.scheduler import FRAME_S, GPU_SIZES, PATIENCE_S, Scheduler
+from engine.scheduler import FRAME_S, PATIENCE_S, Scheduler
 
 TICK_S = 0.001
 
@@ -136,7 +137,7 @@ COSTS = st.lists(st.integers(1, 150), min_size=1, max_size=8)
 
 
 @settings(max_examples=300, deadline=None)
-@given(EVENTS, COSTS, st.sampled_from([(1,), (1, 2, 3), GPU_SIZES]), st.integers(1, 3))
+@given(EVENTS, COSTS, st.sampled_from([(1,), (1, 2, 3), SIZES]), st.integers(1, 3))
 def test_promises_hold_whatever_happens(events, costs, sizes, runners):
     backend = Backend(sizes, runners)
     backend.cost_s = lambda batch: costs[len(backend.batches) % len(costs)] * TICK_S
@@ -185,7 +186,7 @@ def rate(backend, session, since_s):
 @given(
     st.integers(2, 12),
     st.floats(0.001, 0.035),
-    st.sampled_from([((1,), 1), ((1,), 2), (GPU_SIZES, 1)]),
+    st.sampled_from([((1,), 1), ((1,), 2), (SIZES, 1)]),
 )
 def test_no_session_starves_and_older_ones_have_no_less(count, cost_s, shape):
     sizes, runners = shape
@@ -213,7 +214,7 @@ def test_a_machine_with_room_draws_every_picture_in_time():
 
 
 def test_what_waits_is_drawn_together_and_nothing_waits_for_a_batch():
-    backend = Backend(GPU_SIZES, 1, lambda batch: 0.002 + 0.0003 * batch.size)
+    backend = Backend(SIZES, 1, lambda batch: 0.002 + 0.0003 * batch.size)
     for session in range(6):
         backend.join(session)
     backend.want(0)
