@@ -6,6 +6,9 @@ import numpy.typing as npt
 from engine.frames import SAMPLE_RATE_HZ, Pcm
 
 _MS = SAMPLE_RATE_HZ // 1000
+_PACKET = 10 * _MS
+"""Where sound begins, silence before it ends on a multiple of this, so that a packet's end, and not
+a part of the next one, completes what a picture needs."""
 _EARLY_S = 0.02
 _LONGEST_GAP = 1000 * _MS
 _CONCEAL = 40 * _MS
@@ -111,6 +114,8 @@ class MicClock:
         """Gives silence for time that has passed without sound, if there is any."""
         patience_s = 0.0 if self._offset is None else self._patience_s(now_s)
         missing = int((now_s - patience_s - self._origin_s) * SAMPLE_RATE_HZ) - self._next
+        if self._offset is None:
+            missing -= (self._next + missing) % _PACKET
         if missing <= 0:
             return None
         if missing > _LONGEST_GAP:

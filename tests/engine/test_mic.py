@@ -51,7 +51,7 @@ def test_the_first_picture_has_sound_at_once():
 def test_without_packets_silence_follows_the_wall_clock():
     feed = Feed()
     feed.tick(steps=200)
-    assert feed.mic.end == pytest.approx(2 * 48_000, abs=2)
+    assert feed.mic.end == pytest.approx(2 * 48_000, abs=PACKET)
     assert not any(pcm.samples.any() for pcm in feed.out)
 
 
@@ -235,6 +235,19 @@ def test_a_jump_of_the_timestamps_is_mapped_anew_at_once():
     assert feed.mic.anchors == 2
     assert feed.mic.lost == 0
     assert feed.lag_ms == pytest.approx(0, abs=11)
+
+
+@pytest.mark.parametrize("waited_s", [0.0, 0.0034, 0.1, 0.7777])
+def test_sound_begins_where_a_packets_end_completes_a_picture(waited_s):
+    feed = Feed()
+    for share in (0.3, 0.7):
+        feed.now_s += share * waited_s
+        feed.note(feed.mic.fill(feed.now_s))
+    for number in range(3):
+        feed.now_s += 0.01
+        feed.note(feed.mic.push(packet(number), feed.now_s))
+        assert feed.mic.end % 480 == 0
+    assert feed.mic.lost == feed.mic.late == 0
 
 
 def test_a_machine_that_slept_does_not_replay_the_time():
