@@ -12,6 +12,8 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
+from engine.machine import cores
+
 Value = float | int | str | bool | None
 
 _PACKAGES = ("numpy", "opencv-python-headless", "openvino", "av", "aiortc", "aiohttp")
@@ -77,7 +79,7 @@ def machine() -> dict[str, Value | dict[str, str]]:
             continue
     return {
         "cpu": _cpu_name(),
-        "cores": _usable_cores(),
+        "cores": cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "versions": versions,
@@ -112,11 +114,6 @@ def _cell(value: Value) -> str:
         places = 0 if abs(value) >= 1000 else 4 if 0 < abs(value) < 0.1 else 2
         return f"{value:.{places}f}"
     return str(value)
-
-
-def _usable_cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _cpu_name() -> str:

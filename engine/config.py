@@ -11,6 +11,9 @@ def _check(name: str, value: float, low: float, high: float) -> None:
         raise ConfigError(f"{name} is {value}, expected {low} to {high}")
 
 
+SWITCH_S = 0.0002
+"""How long a thread may keep Python from the others. At Python's own 5 ms a call's loop, which
+lets go of it for every packet, waits for threads that draw."""
 TRANSPARENT = "transparent"
 """The background that is none: films alone carry it."""
 KERNELS = ("cpu", "cuda")

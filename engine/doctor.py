@@ -19,6 +19,7 @@ from typing import Any
 from engine import __version__
 from engine.config import EngineConfig
 from engine.errors import BackendError, ConfigError
+from engine.machine import cores
 
 EXIT_UNFIT = 2
 _WIDTH = 80
@@ -207,8 +208,7 @@ def _cpu() -> str:
     model = next((v for k, v in lines if k == "model name"), platform.processor() or "unknown")
     flags = next((v.split() for k, v in lines if k in ("flags", "Features")), [])
     known = [name for name in _CPU_FEATURES if name in flags]
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {count} cores; {' '.join(known) or 'no feature that networks want'}"
+    return f"{model}, {cores()} cores; {' '.join(known) or 'no feature that networks want'}"
 
 
 def _memory() -> str:

@@ -1,6 +1,5 @@
 """Draws for all sessions of a process: threads that a scheduler feeds."""
 
-import os
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from engine.composite import Planes
 from engine.config import TRANSPARENT
 from engine.errors import BackendError
 from engine.frames import FPS, Motion
+from engine.machine import cores
 from engine.metrics import ServerMetrics, StageTimes
 from engine.renderer import Renderer, Scene, Share, rig_of
 from engine.scheduler import Batch, Job, Scheduler
@@ -76,7 +76,7 @@ class Shared:
         make_renderer: Callable[[StageTimes], Renders] = Renderer,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        runners = min(_cores(), MOST_RUNNERS) if runners is None else runners
+        runners = min(cores(), MOST_RUNNERS) if runners is None else runners
         self._clock = clock
         self._metrics = metrics
         self._scheduler: Scheduler[_Want] = Scheduler(sizes, runners, clock())
@@ -355,8 +355,3 @@ def _kind(scene: Scene) -> tuple[Hashable, ...]:
     """Equal for scenes that can be drawn together: all but who, and before what."""
     told = (getattr(scene, each.name) for each in fields(scene) if each.name not in _OWN)
     return (*told, scene.background == TRANSPARENT)
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -137,18 +137,29 @@ class Governor:
         return False
 
     def _lower(self, now_s: float, share: float) -> bool:
-        """Takes away as much as was missed, from the newest first; at least one step."""
+        """Takes away as much as was missed, from the newest first.
+
+        From a quarter of the sessions at a time: what an overload costs says little of what is
+        missed without it. From older ones only a step that is no more than twice what is still
+        missed: a picture now and then is a smaller loss than half of them.
+        """
         self._strikes = self._missed = self._due = self._calm = 0
         if self._raised_s is not None and now_s - self._raised_s < _TOO_EARLY_S:
             self._patience = min(MOST_PATIENCE, 2 * self._patience)
         self._raised_s = None
         before = list(self._strides.values())
         wanted = (1 - share) * sum(1 / stride for stride in before)
+        newest, given = [*self._strides][-1], set[int]()
         for session in [*self._strides][:0:-1]:
-            while self._strides[session] < LOWEST:
+            if len(given) >= max(1, len(before) // 4):
+                break
+            while (stride := self._strides[session]) < LOWEST:
+                missing = sum(1 / each for each in self._strides.values()) - wanted
+                step = 1 / stride - 1 / (stride + 1)
+                if missing <= 0 or (session != newest and step > 2 * missing):
+                    return list(self._strides.values()) != before
                 self._strides[session] += 1
-                if sum(1 / stride for stride in self._strides.values()) <= wanted:
-                    return True
+                given.add(session)
         return list(self._strides.values()) != before
 
     def _raise(self, now_s: float) -> bool:

@@ -6,6 +6,7 @@ import gc
 import logging
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -26,7 +27,7 @@ from engine.calls import (
     PipelineMaker,
     Shown,
 )
-from engine.config import EngineConfig, ServerConfig
+from engine.config import SWITCH_S, EngineConfig, ServerConfig
 from engine.errors import ConfigError, SignallingError
 from engine.library import Library
 from engine.onboarding import api
@@ -155,6 +156,8 @@ def serve(
         AvatarError: there is no avatar, or one is damaged.
         ConfigError: the address cannot be listened on.
     """
+
+    sys.setswitchinterval(SWITCH_S)
 
     async def main() -> None:
         stopped, starting = asyncio.Event(), asyncio.current_task()

@@ -1,13 +1,16 @@
 """Networks on OpenVINO, the CPU preset's backend."""
 
 import sys
+from collections import Counter
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from engine.backends import ANY, Arrays, batched, check_feeds
 from engine.errors import BackendError
+from engine.machine import cores
 from models import weights
 
 
@@ -27,6 +30,9 @@ def _import_openvino() -> Any:
 
 
 _openvino = _import_openvino()
+_MOST_COPIES = 8
+_uses: Counter[tuple[Any, ...]] = Counter()
+_lock = Lock()
 
 
 def version() -> str:
@@ -34,10 +40,21 @@ def version() -> str:
     return str(_openvino.__version__).partition("-")[0]
 
 
-@lru_cache(maxsize=16)
-def _compiled(path: Path, threads: int, kind: str, batch: int) -> Any:
-    """Compiled once a process; every session has a request of its own."""
+@lru_cache(maxsize=64)
+def _compiled(path: Path, threads: int, kind: str, batch: int, copy: int) -> Any:  # noqa: ARG001
     return compile_model(path, threads, kind, batch)
+
+
+def _shared(*made_of: Any) -> Any:
+    """One of as many compiled copies as can run at once, in turns.
+
+    Runs of one copy wait for each other; with several streams in one they would not, but each
+    would cost a change of threads, as long as the small networks take.
+    """
+    with _lock:
+        copy = _uses[made_of] % min(cores(), _MOST_COPIES)
+        _uses[made_of] += 1
+    return _compiled(*made_of, copy)
 
 
 def compile_model(path: Path, threads: int, kind: str = "f32", batch: int = ANY) -> Any:
@@ -55,6 +72,8 @@ def compile_model(path: Path, threads: int, kind: str = "f32", batch: int = ANY)
         "INFERENCE_PRECISION_HINT": kind,
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
+        # Else every process would run its networks on the same first core.
+        "ENABLE_CPU_PINNING": False,
     }
     core = _openvino.Core()
     try:
@@ -92,7 +111,7 @@ class OpenVinoNetwork:
         return found + ([(small, "f32")] if batch == 1 and small.is_file() else [])
 
     def __init__(self, path: Path, threads: int, kind: str, batch: int = 1) -> None:
-        model = _compiled(path, threads, kind, batch)
+        model = _shared(path, threads, kind, batch)
         self._request = model.create_infer_request()
         self.inputs = _shapes(model)
         self._names = {p: p.get_any_name() for p in model.outputs}

@@ -8,6 +8,8 @@ import socket
 import sys
 from typing import Final
 
+from engine.config import SWITCH_S
+
 KINDS: Final = ("media", "render")
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -16,6 +18,7 @@ def main() -> None:
     """Runs until the front ends it, or ends itself."""
     kind, descriptor, front, level = sys.argv[1], *(int(text) for text in sys.argv[2:5])
     _die_with(front)
+    sys.setswitchinterval(SWITCH_S)
     # The front decides: a Ctrl-C in its terminal is its own.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=level, format=f"visavis {kind} {os.getpid()}: %(message)s")
