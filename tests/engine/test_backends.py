@@ -208,3 +208,19 @@ def test_float16_leaves_alone_what_is_not_painted() -> None:
     given["region"][:, :, :, 50:] = 0
     found = backends.load("openvino", half, batch=2).run(given)["picture"]
     assert (found[..., 50:] == given["guide"][..., 50:]).all()
+
+
+def test_networks_of_one_file_run_at_once_on_any_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = importlib.import_module("engine.backends.openvino")
+    monkeypatch.setattr(openvino, "cores", lambda: 2)
+    made = [openvino._shared(LIPS, 1, "f32", 1) for _ in range(3)]
+    assert made[0] is not made[1] and made[2] is made[0]
+    assert made[0].get_property("ENABLE_CPU_PINNING") is False
+
+
+def test_small_networks_stay_on_the_cpu() -> None:
+    assert [backends.beside(name) for name in ("openvino", "onnxruntime")] == [
+        "openvino",
+        "onnxruntime",
+    ]
+    assert {backends.beside(name) for name in ("torch", "tensorrt")} == {"openvino"}

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from engine.frames import FPS
-from engine.governor import LOWEST
+from engine.governor import LOWEST, PERIOD_S, Governor
 from engine.scheduler import FRAME_S
 from tests.engine.test_scheduler import Backend, rate, talk
 
@@ -120,3 +120,20 @@ def test_pictures_passed_over_count_where_drawing_took_most_of_the_time(cost_s, 
             backend.want(session, skipped=1)
             backend.advance(2 * FRAME_S / 3)
     assert (strides(backend)[2] > 1) is lowered
+
+
+def test_an_older_call_is_not_halved_for_a_picture_now_and_then():
+    governor = Governor()
+    for session in range(3):
+        governor.join(session)
+    now_s = 0.0
+    for _ in range(60):
+        # One of ten is missed by all, however little the newest takes.
+        for session in range(3):
+            due = 25 // governor.stride(session)
+            governor.missed(session, round(0.1 * due))
+            for _ in range(due - round(0.1 * due)):
+                governor.made(session, 0.3)
+        now_s += PERIOD_S
+        governor.settle(now_s)
+    assert [governor.stride(session) for session in range(3)] == [1, 1, LOWEST]
