@@ -122,7 +122,7 @@ class RemoteDrawer:
             for line in lines[:1]:
                 with suppress(*ENDS):
                     line.wait(_LOOK_S)
-        logger.warning("no picture yet: the scene was not opened within %.0f s", wait_s)
+        logger.info("no picture yet: the scene was not opened within %.0f s", wait_s)
 
     def draw(self, motion: Motion) -> Planes | None:
         """See `engine.renderer.Drawer.draw`; None too while no render process is there.
