@@ -130,7 +130,7 @@ def test_a_network_that_takes_any_batch_runs_once_for_all_of_as_many_steps() -> 
         for i, steps in enumerate([1, 1, 2, 0, 1])
     ]
     expected = renderer.render(asked)
-    painter = renderer._networks["openvino"]
+    (painter,) = renderer._networks.values()
     painter._network = network = AnyBatch(painter._network)
     found = renderer.render(asked)
     assert network.batches == [3, 1, 1]
