@@ -8,13 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from typing import Protocol
 
 from engine.avatar import Avatar
 from engine.composite import Planes
-from engine.drawing import on_gpu, shared_for
+from engine.drawing import Shared, SharedDrawer, on_gpu, shared_for
 from engine.errors import AvatarError, VisavisError
-from engine.frames import Motion
 from engine.metrics import ServerMetrics, StageTimes
 from engine.renderer import Scene, Share
 from engine.workers import records
@@ -31,31 +29,6 @@ from engine.workers.portraits import avatar_of, scene_of
 from engine.workers.records import Ask, Kind, RecordError, Result
 
 logger = logging.getLogger(__name__)
-
-
-class SharedDrawer(Protocol):
-    """What a session's drawer offers here; see `engine.drawing`."""
-
-    @property
-    def share(self) -> Share:
-        """What the session gets at present."""
-        ...
-
-    def submit(self, motion: Motion, due_s: float | None = None) -> Future[Planes | None]:
-        """Asks for a picture; None in the end where there was no time for it."""
-        ...
-
-    def close(self) -> None:
-        """The session has ended."""
-        ...
-
-
-class SharedDrawing(Protocol):
-    """What draws here for all sessions."""
-
-    def start(self, scene: Scene, timings: StageTimes) -> SharedDrawer:
-        """Makes a scene ready, which takes its time."""
-        ...
 
 
 class Room:
@@ -86,7 +59,7 @@ class Room:
         self._asked: dict[int, float] = {}
         self._took: dict[str, float] = {}
 
-    def open(self, drawing: Callable[[Scene], SharedDrawing], scene: Scene) -> None:
+    def open(self, drawing: Callable[[Scene], Shared], scene: Scene) -> None:
         """Makes the scene ready and says so, or why it cannot be; on a thread of its own."""
         try:
             self._on_gpu = on_gpu(scene.backend, scene.kernels)
@@ -210,13 +183,13 @@ class RenderProcess:
     def __init__(
         self,
         control: Channel,
-        make_drawing: Callable[[Scene], SharedDrawing],
+        make_drawing: Callable[[Scene], Shared],
         metrics: ServerMetrics,
         leave: Callable[[], None],
     ) -> None:
         self._control = control
         self._make_drawing = make_drawing
-        self._drawing: SharedDrawing | None = None
+        self._drawing: Shared | None = None
         self._metrics = metrics
         self._leave = leave
         self._opener = ThreadPoolExecutor(1, "open")
@@ -266,7 +239,7 @@ class RenderProcess:
             case verb:
                 raise ChannelError(f"the front says {verb!r}, which is unknown here")
 
-    def _drawing_of(self, scene: Scene) -> SharedDrawing:
+    def _drawing_of(self, scene: Scene) -> Shared:
         """On the opener's thread alone."""
         if self._drawing is None:
             self._drawing = self._make_drawing(scene)
@@ -322,7 +295,7 @@ def run(end: socket.socket) -> None:
     """Serves until the front is gone."""
     metrics = ServerMetrics()
 
-    def drawing(scene: Scene) -> SharedDrawing:
+    def drawing(scene: Scene) -> Shared:
         return shared_for(scene.backend, scene.kernels, metrics)
 
     try:
