@@ -104,6 +104,22 @@ class Planes:
     alpha: U8 | None = None
 
 
+class Overlay(Protocol):
+    """A window laid over a picture, wherever its pixels lie: a `Patch`, or what kernels made.
+
+    Attributes:
+        x, y: its upper left corner in the picture.
+    """
+
+    @property
+    def x(self) -> int:
+        """See above."""
+
+    @property
+    def y(self) -> int:
+        """See above."""
+
+
 class Guides(Protocol):
     """Backward flows of a batch, wherever they lie."""
 
@@ -148,7 +164,7 @@ class Kernels(Protocol):
     def windows(
         self,
         guides: Guides,
-        patches: Sequence[Sequence[Patch]],
+        patches: Sequence[Sequence[Overlay]],
         corners: Sequence[tuple[int, int]],
         size: tuple[int, int],
         behind: Behind | None = None,
@@ -163,14 +179,15 @@ class Kernels(Protocol):
             behind: of each picture, nothing if not given.
 
         Raises:
-            ValueError: as many patches, corners or backdrops are not given, a patch is damaged, or
-                a backdrop is of another size or behind a portrait without alpha.
+            ValueError: as many patches, corners or backdrops are not given, a patch is damaged or
+                made by other kernels, or a backdrop is of another size or behind a portrait
+                without alpha.
         """
 
     def pictures(
         self,
         guides: Guides,
-        patches: Sequence[Sequence[Patch]],
+        patches: Sequence[Sequence[Overlay]],
         behind: Behind | None = None,
         transparent: Sequence[bool] | None = None,
     ) -> list[Planes]:
@@ -248,13 +265,14 @@ def check_batch(batch: Sequence[Moved]) -> None:
                     raise ValueError(f"a line has cells {cells}, expected 1 to {shape[0] - 1}")
 
 
-def check_patches(count: int, patches: Sequence[Sequence[Patch]]) -> None:
+def check_patches(count: int, patches: Sequence[Sequence[Overlay]]) -> None:
     """Raises ValueError unless there are patches for each of so many pictures, well formed."""
     if len(patches) != count:
         raise ValueError(f"patches are given for {len(patches)} pictures, expected {count}")
     for patch in (patch for each in patches for patch in each):
-        _check("a patch's rgb", patch.rgb, np.uint8, (None, None, 3))
-        _check("a patch's alpha", patch.alpha, np.uint8, patch.rgb.shape[:2])
+        if isinstance(patch, Patch):
+            _check("a patch's rgb", patch.rgb, np.uint8, (None, None, 3))
+            _check("a patch's alpha", patch.alpha, np.uint8, patch.rgb.shape[:2])
 
 
 def check_behind(

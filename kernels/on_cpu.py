@@ -12,6 +12,7 @@ from kernels.dispatch import (
     Behind,
     Guides,
     Moved,
+    Overlay,
     Planes,
     Portrait,
     check_backdrop,
@@ -108,7 +109,7 @@ class CpuKernels:
     def windows(
         self,
         guides: Guides,
-        patches: Sequence[Sequence[Patch]],
+        patches: Sequence[Sequence[Overlay]],
         corners: Sequence[tuple[int, int]],
         size: tuple[int, int],
         behind: Behind | None = None,
@@ -131,7 +132,7 @@ class CpuKernels:
     def pictures(
         self,
         guides: Guides,
-        patches: Sequence[Sequence[Patch]],
+        patches: Sequence[Sequence[Overlay]],
         behind: Behind | None = None,
         transparent: Sequence[bool] | None = None,
     ) -> list[Planes]:
@@ -160,11 +161,11 @@ def _warped(guides: _Guides, number: int, part: Part) -> U8:
     return warp(face.layers, guides.flows[number][part], face.base[part])
 
 
-def _covered(warped: U8, patches: Sequence[Patch], corner: tuple[int, int]) -> U8:
+def _covered(warped: U8, patches: Sequence[Overlay], corner: tuple[int, int]) -> U8:
     """Colours of (h, w, 4), patches laid over them: (h, w, 3)."""
     picture = np.asarray(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), np.uint8)
     x, y = corner
-    for patch in patches:
+    for patch in (own(overlay, Patch) for overlay in patches):
         lay_over(picture, Patch(patch.x - x, patch.y - y, patch.rgb, patch.alpha))
     return picture
 

@@ -14,6 +14,7 @@ from kernels.dispatch import (
     Behind,
     Guides,
     Moved,
+    Overlay,
     Planes,
     Portrait,
     check_backdrop,
@@ -49,6 +50,18 @@ class _Backdrop:
 
     size_px: int
     pixels: Memory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Overlay:
+    """A patch on the device: rgb (height, width, 3) and alpha (height, width) uint8 by address."""
+
+    x: int
+    y: int
+    size: tuple[int, int]
+    rgb: int
+    alpha: int
+    kept: Memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +142,7 @@ class CudaKernels:
     def windows(
         self,
         guides: Guides,
-        patches: Sequence[Sequence[Patch]],
+        patches: Sequence[Sequence[Overlay]],
         corners: Sequence[tuple[int, int]],
         size: tuple[int, int],
         behind: Behind | None = None,
@@ -146,7 +159,7 @@ class CudaKernels:
     def pictures(
         self,
         guides: Guides,
-        patches: Sequence[Sequence[Patch]],
+        patches: Sequence[Sequence[Overlay]],
         behind: Behind | None = None,
         transparent: Sequence[bool] | None = None,
     ) -> list[Planes]:
@@ -178,7 +191,7 @@ class CudaKernels:
     def _made(
         self,
         guides: _Guides,
-        patches: Sequence[Sequence[Patch]],
+        patches: Sequence[Sequence[Overlay]],
         corners: Sequence[tuple[int, int]],
         size: tuple[int, int],
         behind: Behind,
@@ -205,19 +218,20 @@ class CudaKernels:
         return self._device.fetch(done, nbytes)
 
     def _table(
-        self, guides: _Guides, patches: Sequence[Sequence[Patch]]
+        self, guides: _Guides, patches: Sequence[Sequence[Overlay]]
     ) -> tuple[Arena, Array, int]:
         """(B,) `PICTURE`, all but what comes out, its address, and what holds its patches."""
         every = [patch for each in patches for patch in each]
-        pixels = sum(4 * patch.alpha.size for patch in every)
+        pixels = sum(4 * patch.alpha.size for patch in every if isinstance(patch, Patch))
         nbytes = pixels + len(every) * PATCH.itemsize + len(guides) * PICTURE.itemsize
         arena = Arena(self._device, nbytes, 2 * len(every) + 2)
         listed, at_patches = arena.reserve((len(every),), PATCH)
-        listed["rgb"] = [arena.add(patch.rgb) for patch in every]
-        listed["alpha"] = [arena.add(patch.alpha) for patch in every]
+        there = [_sent(arena, patch) for patch in every]
         if every:
-            listed["corner"] = [(patch.x, patch.y) for patch in every]
-            listed["size"] = [patch.alpha.shape[::-1] for patch in every]
+            listed["rgb"] = [patch.rgb for patch in there]
+            listed["alpha"] = [patch.alpha for patch in there]
+            listed["corner"] = [(patch.x, patch.y) for patch in there]
+            listed["size"] = [patch.size for patch in there]
         table, at = arena.reserve((len(guides),), PICTURE)
         table["source"] = [face.source.address for face in guides.faces]
         table["source_size"] = [face.portrait.source.shape[1::-1] for face in guides.faces]
@@ -235,6 +249,16 @@ class CudaKernels:
         arena.add(array)
         arena.send()
         return arena.memory
+
+
+def _sent(arena: Arena, patch: Overlay) -> _Overlay:
+    """A patch where the device finds it: in an arena that is about to be sent, or there already."""
+    if not isinstance(patch, Patch):
+        return own(patch, _Overlay)
+    size = patch.alpha.shape[1], patch.alpha.shape[0]
+    return _Overlay(
+        patch.x, patch.y, size, arena.add(patch.rgb), arena.add(patch.alpha), arena.memory
+    )
 
 
 def _before(counts: list[int]) -> U64:
