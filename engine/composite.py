@@ -1,6 +1,7 @@
 """Pictures drawn together: guided by geometry, painted, and composed into planes for encoders."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,23 @@ from engine.kept import kept_with_first
 from engine.render import Guided
 from engine.rig import STEP_PX, Rig
 from kernels import dispatch
-from kernels.dispatch import Backdrop, Face, Kernels, Moved, Planes, Portrait
+from kernels.dispatch import (
+    Backdrop,
+    Face,
+    Kernels,
+    Looks,
+    Moved,
+    Overlay,
+    Planes,
+    Portrait,
+)
+from kernels.look import Shown, Size
 from kernels.warp_composite import Patch
+from models import window
 
 __all__ = ["Batch", "Planes", "face_of", "room_of"]
 
+F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 
 
@@ -27,7 +40,7 @@ class Batch:
         guided: at least one.
 
     Attributes:
-        guided: as given.
+        kernels, guided: as given.
 
     Raises:
         ValueError: they differ in size, or are none or too many.
@@ -35,30 +48,31 @@ class Batch:
 
     def __init__(self, kernels: Kernels, guided: Sequence[Guided]) -> None:
         self.guided = guided
-        self._kernels = kernels
+        self.kernels = kernels
         moved = [Moved(face_of(g.rig, kernels.name), g.drivers, g.lines) for g in guided]
         self._guides = kernels.guide(moved)
 
-    def windows(
+    def look(
         self,
         numbers: Sequence[int],
         patches: Sequence[Sequence[Patch]],
-        corners: Sequence[tuple[int, int]],
-        size: tuple[int, int],
-    ) -> list[U8]:
-        """Windows of some pictures, (height, width, 3) uint8 RGB: the portrait, before eyeballs are
+        shown: Sequence[Shown],
+        size: Size,
+    ) -> Looks:
+        """What the render network is shown of some pictures: the portrait, before eyeballs are
         laid over it and alpha cuts it out.
 
         Args:
             numbers: which pictures.
             patches: laid over each.
-            corners: (x, y) of each window.
-            size: (width, height) of all.
+            shown: of each.
+            size: (width, height) of all windows.
         """
-        return self._kernels.windows(self._guides.only(numbers), patches, corners, size)
+        guides = self._guides.only(numbers)
+        return self.kernels.look(guides, patches, shown, size, _frame())
 
     def planes(
-        self, painted: Sequence[Sequence[Patch]], backgrounds: Sequence[str]
+        self, painted: Sequence[Sequence[Overlay]], backgrounds: Sequence[str]
     ) -> list[Planes]:
         """Finished pictures.
 
@@ -71,24 +85,31 @@ class Batch:
         """
         clear = [background == TRANSPARENT for background in backgrounds]
         behind = self._behind(backgrounds)
-        return self._kernels.pictures(self._guides, self._over(painted), behind, clear)
+        return self.kernels.pictures(self._guides, self._over(painted), behind, clear)
 
-    def pictures(self, painted: Sequence[Sequence[Patch]], backgrounds: Sequence[str]) -> list[U8]:
+    def pictures(
+        self, painted: Sequence[Sequence[Overlay]], backgrounds: Sequence[str]
+    ) -> list[U8]:
         """The same as (H, W, 3) uint8 RGB, without alpha."""
         side, corners = self.guided[0].rig.size_px, [(0, 0)] * len(self.guided)
         over, behind = self._over(painted), self._behind(backgrounds)
-        return self._kernels.windows(self._guides, over, corners, (side, side), behind)
+        return self.kernels.windows(self._guides, over, corners, (side, side), behind)
 
-    def _over(self, painted: Sequence[Sequence[Patch]]) -> list[list[Patch]]:
+    def _over(self, painted: Sequence[Sequence[Overlay]]) -> list[list[Overlay]]:
         return [
             [*guided.eyes, *patches] for guided, patches in zip(self.guided, painted, strict=True)
         ]
 
     def _behind(self, backgrounds: Sequence[str]) -> list[Backdrop | None]:
         return [
-            room_of(guided.rig, background, self._kernels.name)
+            room_of(guided.rig, background, self.kernels.name)
             for guided, background in zip(self.guided, backgrounds, strict=True)
         ]
+
+
+@cache
+def _frame() -> F32:
+    return window.frame()
 
 
 @kept_with_first

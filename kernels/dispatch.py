@@ -1,6 +1,6 @@
 """What makes pictures of motion, by name: `cpu` on OpenCV and NumPy, `cuda` on an NVIDIA GPU."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels.guide import Line, empty
+from kernels.look import Shown, Size
+from kernels.rows import Network, Rows
 from kernels.warp_composite import Patch
 
 F32 = npt.NDArray[np.float32]
@@ -130,6 +132,23 @@ class Guides(Protocol):
         """Those of some faces, in that order; nothing is copied."""
 
 
+class Looks(Protocol):
+    """Windows of a batch as a network is shown them.
+
+    Attributes:
+        guide: (B, 3, H, W), the windows in [-1, 1].
+        region: (B, 1, H, W), where the network may paint, to 1.
+    """
+
+    @property
+    def guide(self) -> Rows:
+        """See above."""
+
+    @property
+    def region(self) -> Rows:
+        """See above."""
+
+
 Behind = Sequence[Backdrop | None]
 """What is behind the person of each picture; None where the whole portrait is shown."""
 
@@ -166,7 +185,7 @@ class Kernels(Protocol):
         guides: Guides,
         patches: Sequence[Sequence[Overlay]],
         corners: Sequence[tuple[int, int]],
-        size: tuple[int, int],
+        size: Size,
         behind: Behind | None = None,
     ) -> list[U8]:
         """A window of each picture, (height, width, 3) uint8 RGB: what a network is shown.
@@ -200,6 +219,44 @@ class Kernels(Protocol):
         Raises:
             ValueError: see `windows`; or one is to be transparent that has a backdrop or no alpha.
         """
+
+    def look(
+        self,
+        guides: Guides,
+        patches: Sequence[Sequence[Overlay]],
+        shown: Sequence[Shown],
+        size: Size,
+        frame: F32,
+    ) -> Looks:
+        """What a network is shown of windows, see `windows`.
+
+        Args:
+            guides, patches: see `windows`.
+            shown: of each picture.
+            size: (width, height) of all windows.
+            frame: (H, W) float32, what `region` is multiplied by; H, W are the network's size.
+
+        Raises:
+            ValueError: see `windows`.
+        """
+
+    def painted(self, looks: Looks, made: Rows) -> Sequence[Overlay]:
+        """Windows with what a network made of them, (B, 3, H, W), see `kernels.look.painted`."""
+
+    def put(self, rows: F32) -> Rows:
+        """Takes (B, ...) float32 in."""
+
+    def stacked(self, rows: Sequence[Rows]) -> Rows:
+        """Rows of several, one after the other."""
+
+    def mixed(self, given: Rows, into: Rows, of_given: float, of_into: float) -> Rows:
+        """`of_given` times the first plus `of_into` times the second, which is used up."""
+
+    def run(self, network: Network, feeds: Mapping[str, Rows], output: str) -> Rows:
+        """What a network gives for a batch: where it lies on the same device, nothing leaves it."""
+
+    def fetch(self, rows: Rows) -> F32:
+        """(B, ...) float32 of the host."""
 
     def i420(self, rgb: U8) -> list[U8]:
         """(B, H, W, 3) uint8 RGB of any even size -> B times (H * 3 // 2, W) uint8 I420.

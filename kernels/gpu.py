@@ -5,6 +5,7 @@ import re
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +19,15 @@ Array = npt.NDArray[Any]
 SOURCES = Path(__file__).parent / "cuda"
 KERNELS = {
     "guide.cu": ("guide_forward", "guide_backward"),
+    "look.cu": (
+        "look_within",
+        "look_blur_rows",
+        "look_blur_columns",
+        "look_seen",
+        "look_painted",
+    ),
     "rgb_to_i420.cu": ("rgb_to_i420", "rgb_to_i420_wide"),
+    "rows.cu": ("rows_copy", "rows_mix"),
     "warp_composite.cu": ("warp_composite_rgb", "warp_composite_i420"),
 }
 OPTIONS = ("-std=c++17", "-fmad=false")
@@ -64,6 +73,24 @@ PICTURE = np.dtype(
         ("side_px", "i4"),
     ]
 )
+LOOK = np.dtype(
+    [
+        ("window", "u8"),
+        ("hull", "u8"),
+        ("taps", "u8"),
+        ("rows", "u8"),
+        ("may", "u8"),
+        ("guide", "u8"),
+        ("region", "u8"),
+        ("made", "u8"),
+        ("out", "u8"),
+        ("hull_count", "i4"),
+        ("reach", "i4"),
+        ("rim_px", "f4"),
+        ("gains", "f4", 3),
+    ]
+)
+ROW = np.dtype([("from", "u8"), ("into", "u8"), ("count", "i4"), ("unused", "i4")])
 _ALIGNMENT = 16
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 Size = tuple[int, int, int]
@@ -84,7 +111,15 @@ class Memory(Protocol):
 
 
 class Device(Protocol):
-    """Where kernels run. All is done in the order asked for; `fetch` and `wait` alone wait."""
+    """Where kernels run. All is done in the order asked for; `fetch` and `wait` alone wait.
+
+    Attributes:
+        handle: of the CUDA stream in which it is done.
+    """
+
+    @property
+    def handle(self) -> int:
+        """See above."""
 
     def empty(self, nbytes: int) -> Memory:
         """Memory whose content is undefined."""
@@ -120,6 +155,12 @@ class CupyDevice:
         self.cupy = require()
         self.stream = self.cupy.cuda.Stream(non_blocking=True)
         self._under_way: list[U8] = []
+        self._lock = Lock()
+
+    @property
+    def handle(self) -> int:
+        """See `Device`."""
+        return int(self.stream.ptr)
 
     def empty(self, nbytes: int) -> Memory:
         """See `Device.empty`."""
@@ -134,15 +175,16 @@ class CupyDevice:
     def send(self, host: U8, memory: Memory) -> None:
         """See `Device.send`."""
         runtime = self.cupy.cuda.runtime
-        runtime.memcpyAsync(
-            memory.address,
-            host.ctypes.data,
-            host.nbytes,
-            runtime.memcpyHostToDevice,
-            self.stream.ptr,
-        )
-        # The pool hands memory out anew at once, copied or not.
-        self._under_way.append(host)
+        with self._lock:
+            runtime.memcpyAsync(
+                memory.address,
+                host.ctypes.data,
+                host.nbytes,
+                runtime.memcpyHostToDevice,
+                self.stream.ptr,
+            )
+            # The pool hands memory out anew at once, copied or not.
+            self._under_way.append(host)
 
     def launch(self, source: str, kernel: str, grid: Size, block: Size, *given: Any) -> None:
         """See `Device.launch`; a source is compiled once a process, and kept on disk by CuPy."""
@@ -160,9 +202,11 @@ class CupyDevice:
         return host
 
     def wait(self) -> None:
-        """See `Device.wait`."""
+        """See `Device.wait`; another thread may wait for what this one asks for."""
+        with self._lock:
+            sent, self._under_way = self._under_way, []
         self.stream.synchronize()
-        self._under_way.clear()
+        sent.clear()
 
 
 class _CupyMemory:

@@ -11,6 +11,7 @@ from kernels.color import rgb_to_i420
 from kernels.dispatch import (
     Behind,
     Guides,
+    Looks,
     Moved,
     Overlay,
     Planes,
@@ -24,6 +25,8 @@ from kernels.dispatch import (
     own,
 )
 from kernels.guide import joined_flow, lattice
+from kernels.look import Shown, Size, fitted, painted, region, seen
+from kernels.rows import HostRows, Rows
 from kernels.warp_composite import Patch, lay_between, lay_over, warp
 
 F32 = npt.NDArray[np.float32]
@@ -70,7 +73,18 @@ class _Guides:
         return _Guides([self.faces[n] for n in numbers], [self.flows[n] for n in numbers])
 
 
-class CpuKernels:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Looks:
+    """Windows, where each may be painted, and what the network is shown of it."""
+
+    windows: list[U8]
+    may: list[F32]
+    shown: Sequence[Shown]
+    guide: F32
+    region: F32
+
+
+class CpuKernels(HostRows):
     """See `kernels.dispatch.Kernels`."""
 
     name = "cpu"
@@ -111,7 +125,7 @@ class CpuKernels:
         guides: Guides,
         patches: Sequence[Sequence[Overlay]],
         corners: Sequence[tuple[int, int]],
-        size: tuple[int, int],
+        size: Size,
         behind: Behind | None = None,
     ) -> list[U8]:
         """See `Kernels.windows`."""
@@ -149,6 +163,34 @@ class CpuKernels:
             alpha = _alpha(warped) if clear[number] else None
             made.append(Planes(rgb_to_i420(picture), alpha))
         return made
+
+    def look(
+        self,
+        guides: Guides,
+        patches: Sequence[Sequence[Overlay]],
+        shown: Sequence[Shown],
+        size: Size,
+        frame: F32,
+    ) -> _Looks:
+        """See `Kernels.look`."""
+        windows = self.windows(guides, patches, [each.corner for each in shown], size)
+        seen_size = frame.shape[1], frame.shape[0]
+        may = [region(each, size) for each in shown]
+        guide = [
+            seen(window, each.gains, seen_size) for window, each in zip(windows, shown, strict=True)
+        ]
+        places = [(fitted(each, seen_size) * frame)[None] for each in may]
+        return _Looks(windows, may, shown, np.stack(guide), np.stack(places))
+
+    def painted(self, looks: Looks, made: Rows) -> list[Patch]:
+        """See `Kernels.painted`."""
+        known, pictures = own(looks, _Looks), self.fetch(made)
+        parts = zip(known.windows, known.may, known.shown, known.guide, pictures, strict=True)
+        done = []
+        for window, may, shown, guide, picture in parts:
+            rgb = painted(window, may, shown.gains, guide, picture)
+            done.append(Patch(*shown.corner, rgb, np.full(rgb.shape[:2], 255, np.uint8)))
+        return done
 
     def i420(self, rgb: U8) -> list[U8]:
         """See `Kernels.i420`."""

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels.cuda.guide import guide, packed_fields, packed_lines, plane_of
+from kernels.cuda.look import blur_taps, look, painted
 from kernels.cuda.rgb_to_i420 import rgb_to_i420
 from kernels.cuda.warp_composite import packed_source, warp_composite
 from kernels.dispatch import (
     Behind,
     Guides,
+    Looks,
     Moved,
     Overlay,
     Planes,
@@ -25,9 +27,13 @@ from kernels.dispatch import (
     check_windows,
     own,
 )
-from kernels.gpu import FACE, LINE, PATCH, PICTURE, Arena, Array, Device, Memory
+from kernels.gpu import FACE, LINE, LOOK, PATCH, PICTURE, Arena, Array, Memory
+from kernels.look import Shown, Size, reach_px
+from kernels.rows import Rows
+from kernels.rows_on_cuda import CudaRows, RowsOnCuda
 from kernels.warp_composite import Patch
 
+F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
 
@@ -54,11 +60,12 @@ class _Backdrop:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Overlay:
-    """A patch on the device: rgb (height, width, 3) and alpha (height, width) uint8 by address."""
+    """A patch on the device: rgb (height, width, 3) and alpha (height, width) uint8 by address, an
+    alpha of 255 everywhere by none."""
 
     x: int
     y: int
-    size: tuple[int, int]
+    size: Size
     rgb: int
     alpha: int
     kept: Memory
@@ -88,16 +95,26 @@ class _Guides:
         )
 
 
-class CudaKernels:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Looks:
+    """(B,) `LOOK` and what it names, on the device."""
+
+    table: Array
+    corners: list[tuple[int, int]]
+    size: Size
+    seen: Size
+    guide: CudaRows
+    region: CudaRows
+    kept: tuple[Memory, ...]
+
+
+class CudaKernels(RowsOnCuda):
     """See `kernels.dispatch.Kernels`. What comes back lies in pinned memory.
 
     Not for several threads at once: a device does one thing after the other.
     """
 
     name = "cuda"
-
-    def __init__(self, device: Device) -> None:
-        self._device = device
 
     def prepare(self, portrait: Portrait) -> _Face:
         """See `Kernels.prepare`."""
@@ -144,17 +161,16 @@ class CudaKernels:
         guides: Guides,
         patches: Sequence[Sequence[Overlay]],
         corners: Sequence[tuple[int, int]],
-        size: tuple[int, int],
+        size: Size,
         behind: Behind | None = None,
     ) -> list[U8]:
         """See `Kernels.windows`."""
         known = own(guides, _Guides)
-        check_patches(len(known), patches)
-        check_windows(len(known), corners, size, known.faces[0].portrait.size_px)
+        self._check(known, patches, corners, size)
         far, clear = check_behind(known.faces, behind, None)
-        each = 3 * size[0] * size[1]
-        pixels = self._made(known, patches, corners, size, far, clear, "rgb")
-        return list(pixels[: each * len(known)].reshape(len(known), size[1], size[0], 3))
+        done = self._made(known, patches, corners, size, far, clear, "rgb")
+        pixels = self._device.fetch(done, 3 * size[0] * size[1] * len(known))
+        return list(pixels.reshape(len(known), size[1], size[0], 3))
 
     def pictures(
         self,
@@ -169,13 +185,72 @@ class CudaKernels:
         far, clear = check_behind(known.faces, behind, transparent)
         count, side = len(known), known.faces[0].portrait.size_px
         corners = [(0, 0)] * count
-        pixels = self._made(known, patches, corners, (side, side), far, clear, "i420")
+        done = self._made(known, patches, corners, (side, side), far, clear, "i420")
         end = count * side * side * 3 // 2
+        pixels = self._device.fetch(done, end + side * side * sum(clear))
         made = pixels[:end].reshape(count, side * 3 // 2, side)
         alphas = iter(pixels[end:].reshape(-1, side, side))
         return [
             Planes(i420, next(alphas) if asked else None)
             for i420, asked in zip(made, clear, strict=True)
+        ]
+
+    def look(
+        self,
+        guides: Guides,
+        patches: Sequence[Sequence[Overlay]],
+        shown: Sequence[Shown],
+        size: Size,
+        frame: F32,
+    ) -> _Looks:
+        """See `Kernels.look`."""
+        known, corners = own(guides, _Guides), [each.corner for each in shown]
+        self._check(known, patches, corners, size)
+        far, clear = check_behind(known.faces, None, None)
+        windows = self._made(known, patches, corners, size, far, clear, "rgb")
+        count, area = len(shown), size[0] * size[1]
+        seen = frame.shape[1], frame.shape[0]
+        guide, region = (self._room(count, (n, *frame.shape)) for n in (3, 1))
+        soft = self._device.empty(2 * 4 * area * count)
+        taps = {each.soft_px: blur_taps(each.soft_px) for each in shown}
+        given = [frame, *taps.values(), *(each.hull for each in shown)]
+        nbytes = sum(array.nbytes for array in given) + count * LOOK.itemsize
+        arena = Arena(self._device, nbytes, len(given) + 1)
+        table, at = arena.reserve((count,), LOOK)
+        number = np.arange(count, dtype=np.uint64)
+        table["window"] = windows.address + 3 * area * number
+        places = {width: arena.add(weights) for width, weights in taps.items()}
+        table["taps"] = [places[each.soft_px] for each in shown]
+        table["reach"] = [reach_px(each.soft_px) for each in shown]
+        table["hull"] = [arena.add(each.hull) for each in shown]
+        table["hull_count"] = [len(each.hull) for each in shown]
+        table["rim_px"] = [each.rim_px for each in shown]
+        table["gains"] = [each.gains for each in shown]
+        table["rows"] = soft.address + 8 * area * number
+        table["may"] = table["rows"] + 4 * area
+        table["guide"], table["region"] = guide.addresses, region.addresses
+        frame_at = arena.add(frame)
+        arena.send()
+        look(self._device, at, count, size, frame_at, seen)
+        return _Looks(
+            table.copy(), corners, size, seen, guide, region, (windows, soft, arena.memory)
+        )
+
+    def painted(self, looks: Looks, made: Rows) -> list[_Overlay]:
+        """See `Kernels.painted`."""
+        known, pictures = own(looks, _Looks), own(made, CudaRows)
+        count, each = len(known.table), 3 * known.size[0] * known.size[1]
+        done = self._device.empty(each * count)
+        arena = Arena(self._device, known.table.nbytes, 1)
+        table, at = arena.reserve((count,), LOOK)
+        table[...] = known.table
+        table["made"] = pictures.addresses
+        table["out"] = done.address + each * np.arange(count, dtype=np.uint64)
+        arena.send()
+        painted(self._device, at, count, known.size, known.seen)
+        return [
+            _Overlay(x, y, known.size, done.address + each * number, 0, done)
+            for number, (x, y) in enumerate(known.corners)
         ]
 
     def i420(self, rgb: U8) -> list[U8]:
@@ -193,17 +268,15 @@ class CudaKernels:
         guides: _Guides,
         patches: Sequence[Sequence[Overlay]],
         corners: Sequence[tuple[int, int]],
-        size: tuple[int, int],
+        size: Size,
         behind: Behind,
         clear: Sequence[bool],
         form: Literal["rgb", "i420"],
-    ) -> U8:
-        """All that comes out, one picture after the other, then the alpha of those that are clear:
-        one copy."""
+    ) -> Memory:
+        """Pictures one after the other, then the alpha of those that are clear."""
         count, area = len(guides), size[0] * size[1]
         each = area * 3 if form == "rgb" else area * 3 // 2
-        nbytes = count * each + area * sum(clear)
-        done = self._device.empty(nbytes)
+        done = self._device.empty(count * each + area * sum(clear))
         arena, table, at = self._table(guides, patches)
         table["corner"] = corners
         table["out"] = done.address + each * np.arange(count, dtype=np.uint64)
@@ -215,7 +288,17 @@ class CudaKernels:
         portrait = guides.faces[0].portrait
         side, step_px = portrait.upper.shape[0], portrait.step_px
         warp_composite(self._device, at, count, side, step_px, size, form)
-        return self._device.fetch(done, nbytes)
+        return done
+
+    def _check(
+        self,
+        guides: _Guides,
+        patches: Sequence[Sequence[Overlay]],
+        corners: Sequence[tuple[int, int]],
+        size: Size,
+    ) -> None:
+        check_patches(len(guides), patches)
+        check_windows(len(guides), corners, size, guides.faces[0].portrait.size_px)
 
     def _table(
         self, guides: _Guides, patches: Sequence[Sequence[Overlay]]

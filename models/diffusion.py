@@ -48,12 +48,36 @@ def step(x: Array, picture: Array, now: Shares, then: Shares) -> Array:
     return mix(picture, (x - alpha * picture) / sigma, then)
 
 
-def sample(predict: Callable[[Array, float], Array], noise: Array, steps: int) -> Array:
-    """The picture that `predict(x, t)` leads to from noise, in so many steps."""
+def step_shares(now: Shares, then: Shares) -> Shares:
+    """What `step` takes of x and of the picture predicted now."""
+    ratio = then[1] / now[1]
+    return ratio, then[0] - ratio * now[0]
+
+
+Blend = Callable[[Array, Array, Any, Any], Array]
+"""x and the picture, and what is taken of each."""
+
+
+def _blend(x: Array, picture: Array, of_x: Any, of_picture: Any) -> Array:
+    return of_x * x + of_picture * picture
+
+
+def sample(
+    predict: Callable[[Array, float], Array], noise: Array, steps: int, blend: Blend = _blend
+) -> Array:
+    """The picture that `predict(x, t)` leads to from noise, in so many steps of `step`.
+
+    Args:
+        predict: gives the picture.
+        noise: where it begins.
+        steps: at least 1.
+        blend: sums where arrays are not of the host.
+    """
     x = picture = noise
     for t, s in pairwise(times(steps)):
         picture = predict(x, t)
-        x = step(x, picture, shares(t), shares(s))
+        if s:
+            x = blend(x, picture, *step_shares(shares(t), shares(s)))
     return picture
 
 

@@ -1,9 +1,10 @@
 """The window that the render network sees: the mouth of a face 192 px wide."""
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from kernels import look
+from kernels.look import Shown
 from models import topology as topo
 
 F32 = npt.NDArray[np.float32]
@@ -26,7 +27,6 @@ _LIKE = np.array([0.25, 1.0, 0.7], np.float32)
 people's teeth go with them. Red is mostly skin's own."""
 _BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
 _LIPS = np.unique(np.concatenate([topo.UPPER_LIP, topo.LOWER_LIP, topo.OUTER_MOUTH_CORNERS]))
-_SUBPIXEL_BITS = 4
 
 
 def centre(landmarks: Landmarks) -> tuple[float, float]:
@@ -69,33 +69,30 @@ def tone(portraits: F32) -> F32:
     return np.asarray(gains * (mean @ _BRIGHTNESS / (mean * gains @ _BRIGHTNESS))[:, None])
 
 
-def region(
-    landmarks: Landmarks, corner: tuple[int, int], size: tuple[int, int], face_px: float
-) -> F32:
-    """Where the network may paint: the lips and what they enclose, (height, width) float32 to 1.
+def shown(landmarks: Landmarks, corner: tuple[int, int], face_px: float, gains: F32) -> Shown:
+    """What kernels must know of a window: the network may paint the lips and what they enclose.
 
     Args:
         landmarks: (478, 2+) pixels.
         corner: (x, y) of the window's upper left pixel.
-        size: (width, height) of the window, pixels.
         face_px: width of the face in the same pixels.
+        gains: (3,) float32, see `tone`.
     """
     unit = face_px / FACE_PX
-    hull = cv2.convexHull(np.asarray(landmarks[_LIPS, :2] - corner, np.float32))
-    mask = np.zeros(size[::-1], np.uint8)
-    places = np.round(hull * 2**_SUBPIXEL_BITS).astype(np.int32)
-    cv2.fillConvexPoly(mask, places, 255, cv2.LINE_AA, _SUBPIXEL_BITS)
-    wide = 2 * round(_RIM_PX * unit) + 1
-    grown = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide)))
-    soft = np.zeros(size[::-1], np.float32)
-    # Beyond what the blur reaches, three of its widths, there is nothing: half of the time saved.
-    reach = wide // 2 + int(np.ceil(3 * _SOFT_PX * unit)) + 3
-    low = (np.floor(hull.min((0, 1))).astype(int) - reach).clip(0, size)
-    high = (np.ceil(hull.max((0, 1))).astype(int) + reach).clip(0, size)
-    part = slice(low[1], high[1]), slice(low[0], high[0])
-    if (high > low).all():
-        soft[part] = cv2.GaussianBlur(grown[part], (0, 0), _SOFT_PX * unit)
-    return np.asarray(soft / np.float32(255), np.float32)
+    hull = look.hull_of(np.asarray(landmarks[_LIPS, :2] - corner, np.float32))
+    return Shown(corner, hull, round(_RIM_PX * unit), _SOFT_PX * unit, gains)
+
+
+def region(
+    landmarks: Landmarks, corner: tuple[int, int], size: tuple[int, int], face_px: float
+) -> F32:
+    """Where the network may paint: (height, width) float32 to 1.
+
+    Args:
+        landmarks, corner, face_px: see `shown`.
+        size: (width, height) of the window, pixels.
+    """
+    return look.region(shown(landmarks, corner, face_px, np.ones(3, np.float32)), size)
 
 
 def conditions(

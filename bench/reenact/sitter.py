@@ -13,7 +13,7 @@ from engine.mouth import MouthPainter
 from engine.render import guide
 from engine.rig import Follower, ground
 from kernels import dispatch
-from kernels.warp_composite import Patch
+from kernels.dispatch import Overlay
 from models import facemodel, measures
 from models import topology as topo
 from models.window import FACE_PX
@@ -103,7 +103,7 @@ class Sitter:
         guided = guide(rig, _STILL, drivers)
         return Batch(dispatch.load("cpu"), [replace(guided, motion=motion)])
 
-    def compose(self, led: Batch, patches: Sequence[Patch] = ()) -> U8:
+    def compose(self, led: Batch, patches: Sequence[Overlay] = ()) -> U8:
         """What was led, with patches over it: (side_px, side_px, 3) uint8."""
         (picture,) = led.pictures([patches], ["still"])
         return picture

@@ -1,7 +1,8 @@
 """A CUDA stream of one's own, with graphs of what is done on it."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import Protocol
 
 from engine.errors import BackendError
@@ -9,18 +10,10 @@ from kernels.gpu import CupyDevice, Device
 
 
 class Stream(Device, Protocol):
-    """A device on which work can be captured.
+    """A device on which work can be captured."""
 
-    Attributes:
-        handle: of the CUDA stream.
-    """
-
-    @property
-    def handle(self) -> int:
-        """See above."""
-
-    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
-        """What a step asks for, as one launch. The step is not carried out.
+    def capture(self, step: Callable[[], None]) -> Callable[[Device], None]:
+        """What a step asks for, as one launch on any device. The step is not carried out.
 
         Raises:
             BackendError: it cannot be captured.
@@ -34,12 +27,7 @@ class CudaStream(CupyDevice):
         kernels.gpu.GpuError: CuPy is not installed, or finds no GPU.
     """
 
-    @property
-    def handle(self) -> int:
-        """See `Stream`."""
-        return int(self.stream.ptr)
-
-    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+    def capture(self, step: Callable[[], None]) -> Callable[[Device], None]:
         """See `Stream.capture`; other threads may use the GPU meanwhile."""
         stream, runtime = self.stream, self.cupy.cuda.runtime
         stream.begin_capture(runtime.streamCaptureModeThreadLocal)
@@ -54,7 +42,28 @@ class CudaStream(CupyDevice):
         except runtime.CUDARuntimeError as error:
             raise BackendError(f"CUDA cannot capture the network: {error}") from error
 
-        def launch() -> None:
-            graph.launch(stream)
+        def launch(device: Device) -> None:
+            graph.launch(self.cupy.cuda.ExternalStream(device.handle))
 
         return launch
+
+
+class Turns:
+    """Whose turn a network's own memory is.
+
+    What one device still does there ends before another begins; without a device, the memory is
+    used by what waits for its end itself.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._last: Device | None = None
+
+    @contextmanager
+    def take(self, device: Device | None = None) -> Iterator[None]:
+        """The memory is this device's until it is left."""
+        with self._lock:
+            if self._last is not None and self._last is not device:
+                self._last.wait()
+            self._last = device
+            yield

@@ -2,17 +2,17 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.backends import ANY, SIZES, Arrays, Shape, batched, check_feeds, in_sizes, tensorrt_rtx
-from engine.backends.cuda_stream import CudaStream, Stream
+from engine.backends.cuda_stream import CudaStream, Stream, Turns
 from engine.backends.engine_cache import EngineCache, default_folder
 from engine.backends.tensorrt_builder import (
     RTX,
@@ -26,7 +26,8 @@ from engine.backends.tensorrt_builder import (
     target,
 )
 from engine.errors import BackendError
-from kernels.gpu import GpuError
+from kernels.gpu import Device, GpuError
+from kernels.rows import Bound, Place
 from models import weights
 
 F32 = npt.NDArray[np.float32]
@@ -68,6 +69,7 @@ class TensorRtNetwork:
         self._runs = _shared(path)
         self.inputs = batched(path, self._runs.inputs, batch)
         self.outputs = self._runs.outputs
+        self.on_device = self._runs
         for rows in SIZES if batch == ANY else (batch,):
             self._runs.prepare(rows)
 
@@ -144,15 +146,18 @@ class Runs:
 
     Attributes:
         inputs, outputs: see `Network`.
+        most: see `kernels.rows.OnDevice`.
 
     Raises:
         BackendError: an input or output is not float32.
     """
 
+    most = SIZES[-1]
+
     def __init__(self, path: Path, found: Library, engine: Any, stream: Stream) -> None:
         trt = found.trt
         self._path, self._found, self._engine, self._stream = path, found, engine, stream
-        self._lock = Lock()
+        self._turns = Turns()
         self._ready: dict[int, _Run] = {}
         self.inputs: dict[str, Shape] = {}
         outputs = []
@@ -173,7 +178,7 @@ class Runs:
         Raises:
             BackendError: TensorRT fails.
         """
-        with self._lock:
+        with self._turns.take():
             self._sized(rows)
 
     def _sized(self, rows: int) -> "_Run":
@@ -196,10 +201,20 @@ class Runs:
         Raises:
             BackendError: TensorRT fails.
         """
-        with self._lock:
+        with self._turns.take():
             if not self._open:
                 return self._sized(1)(feeds)
             return in_sizes(lambda part, size: self._sized(size)(part), feeds)
+
+    @contextmanager
+    def bound(self, device: Device, rows: int) -> Iterator[Bound]:
+        """See `kernels.rows.OnDevice`.
+
+        Raises:
+            BackendError: TensorRT fails.
+        """
+        with self._turns.take(device):
+            yield self._sized(rows).bound(device)
 
 
 class _Run:
@@ -235,23 +250,31 @@ class _Run:
                 _must(context.set_tensor_address(name, memory.address + begin), f"memory {name!r}")
         # Once outside of a graph: this is when TensorRT allocates and compiles what it still must.
         stream.send(self._host, self._memory[0])
-        self._enqueue()
+        self._enqueue(stream)
         stream.wait()
-        self._launch: Callable[[], None] = self._enqueue
+        self._launch: Callable[[Device], None] = self._enqueue
         if found.name != RTX or tensorrt_rtx.capturable(context, stream.handle):
-            self._launch = stream.capture(self._enqueue)
+            self._launch = stream.capture(lambda: self._enqueue(stream))
         else:
             _log.info("TensorRT for RTX cannot be captured for %s: runs cost more", shapes)
 
-    def _enqueue(self) -> None:
-        _must(self._context.execute_async_v3(self._stream.handle), "to run")
+    def _enqueue(self, device: Device) -> None:
+        _must(self._context.execute_async_v3(device.handle), "to run")
+
+    def bound(self, device: Device) -> Bound:
+        """Its memory, and what runs it there."""
+        given, made = (
+            packed.places(memory.address)
+            for packed, memory in zip((self._given, self._made), self._memory, strict=True)
+        )
+        return Bound(given, made, lambda: self._launch(device))
 
     def __call__(self, feeds: Arrays) -> Arrays:
         for name, array in feeds.items():
             # Rows beyond these keep what they had: no row sees another.
             self._arrays[name][: len(array)] = array
         self._stream.send(self._host, self._memory[0])
-        self._launch()
+        self._launch(self._stream)
         return self._made.cut(self._stream.fetch(self._memory[1], self._made.nbytes))
 
 
@@ -265,6 +288,13 @@ class _Packed:
         for name, shape in shapes.items():
             self.begins[name] = self.nbytes
             self.nbytes += -(-4 * math.prod(shape) // _ALIGNED) * _ALIGNED
+
+    def places(self, address: int) -> dict[str, Place]:
+        """Where they lie in a block that begins at an address."""
+        return {
+            name: Place(address + begin, self._shapes[name][1:])
+            for name, begin in self.begins.items()
+        }
 
     def cut(self, block: npt.NDArray[np.uint8]) -> dict[str, F32]:
         """The block as arrays by name; they share its memory."""

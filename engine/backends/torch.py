@@ -60,6 +60,7 @@ class TorchNetwork:
         self._padded = isinstance(self._program, CudaRuns) and any(
             shape and shape[0] == ANY for shape in self.inputs.values()
         )
+        self.on_device = self._program if self._padded else None
         if isinstance(self._program, CudaRuns):
             for rows in SIZES if self._padded else (batch,):
                 fixed = batched(path, self._program.inputs, rows)

@@ -1,6 +1,7 @@
 """A program on an NVIDIA GPU: captured once as a CUDA graph, then replayed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from threading import Lock
 from typing import Any
@@ -10,9 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from engine.backends import Arrays
+from engine.backends import SIZES, Arrays, batched
+from engine.backends.cuda_stream import Turns
 from engine.backends.torch_program import Program, Values
 from engine.errors import BackendError
+from kernels.gpu import Device
+from kernels.rows import Bound, Place
 
 F32 = npt.NDArray[np.float32]
 Shapes = tuple[tuple[int, ...], ...]
@@ -35,12 +39,15 @@ class CudaRuns:
 
     Attributes:
         inputs, outputs: see `Network`.
+        most: see `kernels.rows.OnDevice`.
     """
+
+    most = SIZES[-1]
 
     def __init__(self, program: Program, tf32: bool, graphs: bool) -> None:
         self._program, self._tf32, self._graphs = program, tf32, graphs
         self.inputs, self.outputs = program.inputs, program.outputs
-        self._lock = Lock()
+        self._turns = Turns()
         self._ready: dict[Shapes, _Run] = {}
 
     def prepare(self, shapes: Shapes) -> None:
@@ -50,7 +57,7 @@ class CudaRuns:
             BackendError: the program cannot be captured.
         """
         if all(side > 0 for shape in shapes for side in shape):
-            with self._lock:
+            with self._turns.take():
                 self._run(shapes)
 
     def _run(self, shapes: Shapes) -> "_Run":
@@ -68,8 +75,20 @@ class CudaRuns:
         Raises:
             BackendError: the program cannot be captured for these shapes.
         """
-        with self._lock:
+        with self._turns.take():
             return self._run(tuple(feeds[name].shape for name in self.inputs))(feeds)
+
+    @contextmanager
+    def bound(self, device: Device, rows: int) -> Iterator[Bound]:
+        """See `kernels.rows.OnDevice`, which this is where any batch goes.
+
+        Raises:
+            BackendError: see `run`.
+        """
+        size = next(size for size in SIZES if size >= rows)
+        shapes = batched(self._program.path, self.inputs, size)
+        with self._turns.take(device):
+            yield self._run(tuple(shapes.values())).bound(device)
 
 
 class _Packed:
@@ -91,6 +110,13 @@ class _Packed:
 
         self.arrays: dict[str, F32] = cut(self.pinned.numpy())
         self.tensors: dict[str, Tensor] = cut(self.device)
+
+    def places(self) -> dict[str, Place]:
+        """Where its rows lie on the GPU."""
+        return {
+            name: Place(tensor.data_ptr(), tuple(tensor.shape[1:]))
+            for name, tensor in self.tensors.items()
+        }
 
 
 class _Run:
@@ -143,15 +169,28 @@ class _Run:
             ) from error
         self._graph = graph
 
+    def _launch(self) -> None:
+        if self._graph is None:
+            self._step()
+        else:
+            self._graph.replay()
+
+    def bound(self, device: Device) -> Bound:
+        """Its memory, and what runs it there."""
+
+        def launch() -> None:
+            with torch.inference_mode(), torch.cuda.stream(stream):
+                self._launch()
+
+        stream = torch.cuda.ExternalStream(device.handle)
+        return Bound(self._given.places(), self._found.places(), launch)
+
     def __call__(self, feeds: Arrays) -> Arrays:
         for name, array in self._given.arrays.items():
             array[...] = feeds[name]
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             self._given.device.copy_(self._given.pinned, non_blocking=True)
-            if self._graph is None:
-                self._step()
-            else:
-                self._graph.replay()
+            self._launch()
             self._found.pinned.copy_(self._found.device, non_blocking=True)
             self._stream.synchronize()
         return {name: array.copy() for name, array in self._found.arrays.items()}

@@ -7,7 +7,7 @@
 // Laid out as kernels.gpu.PATCH.
 struct Patch {
     const unsigned char* rgb;    // (height, width, 3)
-    const unsigned char* alpha;  // (height, width)
+    const unsigned char* alpha;  // (height, width); null: 255 everywhere
     int x, y, width, height;
 };
 
@@ -165,7 +165,8 @@ __device__ inline void compose(
         for (int i = 0; i < WIDE * HIGH; ++i) {
             const int column = left + i % WIDE, row = top + i / WIDE;
             if (column < 0 || column >= patch.width || row < 0 || row >= patch.height) continue;
-            const int place = row * patch.width + column, alpha = patch.alpha[place];
+            const int place = row * patch.width + column;
+            const int alpha = patch.alpha == nullptr ? 255 : patch.alpha[place];
             const unsigned char* over = patch.rgb + 3 * place;
             done[i].r = laid_over(done[i].r, over[0], alpha);
             done[i].g = laid_over(done[i].g, over[1], alpha);

@@ -57,7 +57,7 @@ class FakeStream(HostDevice):
         self.wait()
         return super().fetch(memory, nbytes)
 
-    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+    def capture(self, step: Callable[[], None]) -> Callable[[Any], None]:
         assert not self._queue, "work is left from before the capture"
         self.events.append("capture")
         self._captured = []
@@ -66,7 +66,8 @@ class FakeStream(HostDevice):
         finally:
             graph, self._captured = self._captured, None
 
-        def launch() -> None:
+        def launch(device: Any) -> None:
+            assert device is self
             self.events.append("launch")
             for work in graph:
                 self.add(work)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from engine import avatar as avatars
+from engine import backends
 from engine.composite import Batch, face_of, room_of
+from engine.errors import BackendError
 from engine.frames import EMBEDDING, Motion, Pose
 from engine.mouth import MouthPainter
 from engine.paint import NetworkPainter, RenderNetwork, paint
@@ -15,8 +17,9 @@ from engine.rig import Rig, build
 from kernels import dispatch
 from kernels.dispatch import Kernels, Planes
 from kernels.on_cuda import CudaKernels
-from models import facemodel
-from tests.kernels.devices import device, everywhere
+from models import facemodel, weights, window
+from tests.kernels.devices import GPU, device, everywhere
+from tests.kernels.networks import Bounded
 
 SIZE = 512
 BACKGROUNDS = ["still", "transparent", "#20c0fe", "blur"]
@@ -56,6 +59,48 @@ def test_a_talking_avatar_is_as_the_cpu_draws_it(
         # OpenCV samples fields at 32nds of a cell: a level or two where the portrait has edges.
         apart = np.abs(one.astype(int) - other)
         assert apart.mean() < 0.02 and np.quantile(apart, 0.9999) <= 2
+
+
+@everywhere
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_network_on_the_device_paints_what_one_on_the_host_paints(
+    name: str, steps: int, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing comes back to the host between kernels and network; batches beyond its memory."""
+    kernels = CudaKernels(device(name))
+    monkeypatch.setattr(dispatch, "load", lambda name: kernels)
+    network = RenderNetwork("openvino")
+    painter = NetworkPainter(rig, steps, network)
+    expected = drawn(kernels, rig, painter)
+    path = weights.path(weights.PAINTER)
+    usual = backends.load("openvino", path, precision="fastest", batch=backends.ANY)
+    size = window.HIGH_PX, window.WIDE_PX
+    there = Bounded(usual, {"picture": (3, *size)}, 3)
+    monkeypatch.setattr(network, "_network", there)
+    found = drawn(kernels, rig, painter)
+    assert there.bounds == steps * [3, 1]
+    for one, other in zip(found, expected, strict=True):
+        # Batches may run in other kinds of number than one alone.
+        assert np.abs(one.i420.astype(int) - other.i420).max() <= 8
+
+
+@pytest.mark.parametrize("backend", ["torch", "tensorrt"])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_gpu_draws_what_the_cpu_draws(
+    backend: str, steps: int, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels, usual = CudaKernels(device(GPU)), dispatch.load("cpu")
+    try:
+        network = RenderNetwork(backend)
+    except BackendError as error:
+        pytest.skip(str(error))
+    monkeypatch.setattr(dispatch, "load", lambda name: kernels if name == "cuda" else usual)
+    monkeypatch.setattr(backends, "beside", lambda name: "onnxruntime")
+    found = drawn(kernels, rig, NetworkPainter(rig, steps, network))
+    expected = drawn(usual, rig, NetworkPainter(rig, steps, RenderNetwork("onnxruntime")))
+    for one, other in zip(found, expected, strict=True):
+        apart = np.abs(one.i420.astype(int) - other.i420)
+        assert apart.mean() < 0.03 and np.quantile(apart, 0.9999) <= 4
 
 
 def test_faces_and_backgrounds_are_taken_in_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,7 +103,7 @@ def test_a_mouth_half_off_the_picture_is_painted_too(rig: Rig, painter: NetworkP
 
 def test_plates_are_put_into_the_light_that_the_gains_take_away() -> None:
     plate = Patch(3, 4, np.full((2, 2, 3), 200, np.uint8), np.full((2, 2), 255, np.uint8))
-    gains = np.array([0.5, 1.0, 2.0], np.float32).reshape(1, 3, 1, 1)
+    gains = np.array([0.5, 1.0, 2.0], np.float32)
     lit = _lit(plate, gains)
     assert (lit.rgb == [255, 200, 100]).all()
     assert (lit.x, lit.y) == (3, 4) and lit.alpha is plate.alpha

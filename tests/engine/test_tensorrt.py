@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 
 from engine import backends
 from engine.backends import driver, tensorrt, tensorrt_builder
+from engine.backends.cuda_stream import Turns
 from engine.backends.engine_cache import EngineCache
 from engine.backends.tensorrt_builder import Library, Target
 from engine.errors import BackendError
 from kernels.gpu import GpuError
+from kernels.rows import on_device
 from tests.engine import fake_tensorrt
 from tests.engine.fake_tensorrt import FakeStream
 
@@ -58,6 +61,43 @@ def test_any_batches_in_any_order_give_each_row_its_own(tmp_path: Path, batches:
     assert network.inputs == {"x": (-1, 3, 2), "t": (-1,)}
     for seed, rows in enumerate(batches):
         check(network, rows, seed)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_what_kernels_made_is_taken_where_it_lies(tmp_path: Path, rows: int) -> None:
+    network = backends.load("tensorrt", fake_tensorrt.write(tmp_path / "net.onnx"))
+    there, device = on_device(network), FakeStream.last
+    assert there is not None and there.most == 64
+    for seed in range(2):
+        given_ = feeds(rows, seed)
+        device.events.clear()
+        with there.bound(device, rows) as bound:
+            assert {name: place.shape for name, place in bound.inputs.items()} == {
+                "x": (3, 2),
+                "t": (),
+            }
+            for name, array in given_.items():
+                device.send(array, SimpleNamespace(address=bound.inputs[name].address))
+            bound.launch()
+            assert device.events == ["send", "send", "launch"], "nothing waits"
+            made = SimpleNamespace(address=bound.outputs["z"].address)
+            found = device.fetch(made, 4 * rows).view(np.float32)
+        np.testing.assert_array_equal(found, given_["x"].sum((1, 2)) + given_["t"] + 1)
+    check(network, rows, 5)
+
+
+def test_a_networks_memory_is_one_devices_at_a_time() -> None:
+    class Waits:
+        times = 0
+
+        def wait(self) -> None:
+            self.times += 1
+
+    turns, one, other = Turns(), Waits(), Waits()
+    for device in (one, one, other, None, None, one):
+        with turns.take(device):
+            pass
+    assert (one.times, other.times) == (1, 1)
 
 
 def test_each_size_is_captured_once_and_before_the_first_run(tmp_path: Path) -> None:

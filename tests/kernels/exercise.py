@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from kernels.cuda.rgb_to_i420 import rgb_to_i420
+from kernels.dispatch import Guides
 from kernels.gpu import KERNELS
+from kernels.look import Shown
 from kernels.on_cuda import CudaKernels
 from tests.kernels.host import HostDevice
 from tests.kernels.portraits import moved, patches, portrait, room
@@ -24,11 +26,26 @@ def exercise(device: HostDevice) -> None:
         far = [kernels.backdrop(room(1, size_px)), None]
         kernels.pictures(guides, over)
         kernels.pictures(guides, over, far, [False, True])
-        kernels.windows(guides, over, [(size_px - 13, 0), (1, size_px - 7)], (13, 7), far)
+        corners = [(size_px - 13, 0), (1, size_px - 7)]
+        kernels.windows(guides, over, corners, (13, 7), far)
+        for seen in ((13, 7), (9, 5), (30, 16)):
+            shown(kernels, guides, corners, seen)
     wild = moved(kernels, portrait(1, 64), 2)
     for by in (1e9, 1e38, np.inf, np.nan):
         wild.drivers[:] = by
         kernels.pictures(kernels.guide([wild]), [[]])
+
+
+def shown(
+    kernels: CudaKernels, guides: Guides, corners: list[tuple[int, int]], seen: tuple[int, int]
+) -> None:
+    """Windows through a network's sizes that do not fit theirs, and rows of odd lengths."""
+    hull = np.array([[2, 1], [20, 2], [3, 30]], np.float32)
+    asked = [Shown(corner, hull, 2, 1.5, np.ones(3, np.float32)) for corner in corners]
+    looks = kernels.look(guides, [[], []], asked, (13, 7), np.ones(seen[::-1], np.float32))
+    given = kernels.stacked([looks.guide[1:], looks.guide[:1]])
+    kernels.painted(looks, kernels.mixed(given, kernels.put(kernels.fetch(given)), 0.5, 0.5))
+    kernels.fetch(looks.region)
 
 
 def cropped(device: HostDevice) -> None:

@@ -70,6 +70,8 @@ class HostDevice:
         backward: run the last thread first.
     """
 
+    handle = 0
+
     def __init__(self, libraries: dict[str, Path], backward: bool = False) -> None:
         self._libraries = {name: ctypes.CDLL(str(path)) for name, path in libraries.items()}
         self._backward = backward
