@@ -14,8 +14,10 @@ from kernels.cuda.guide import plane_of
 from kernels.dispatch import MOST, Moved, Portrait
 from kernels.gpu import CupyDevice, GpuError, Memory, Size
 from kernels.guide import Line, cells_around
+from kernels.look import Shown
 from kernels.on_cuda import CudaKernels
 from kernels.warp_composite import Patch
+from models import window
 
 STEP_PX, DRIVERS, SCALE = 4, 22, 3.0
 """As rigs have them."""
@@ -144,17 +146,38 @@ def _measure(report: Report, device: _Recorder, size_px: int, batch: int) -> Non
     rgb = np.zeros((batch, size_px, size_px, 3), np.uint8)
     kernels.i420(rgb)
     for source, nbytes in _traffic(size_px, patches).items():
-        took_ms = device.took_ms(device.again(source))
-        copied_ms = device.took_ms(device.copy(nbytes))
-        report.row(
-            f"{size_px} px, {batch:2}: {source.removesuffix('.cu')}",
-            ms=took_ms,
-            gb_per_s=nbytes / took_ms / 1e6,
-            copy_ms=copied_ms,
-            copy_gb_per_s=nbytes / copied_ms / 1e6,
-        )
+        _compare(report, device, f"{size_px} px, {batch:2}", source, nbytes)
     median = float(np.median(whole_ms[1:]))
     report.row(f"{size_px} px, {batch:2}: all, in and out of host memory", ms=median)
+    device.forget()
+    _look(kernels, moved, size_px)
+    for source, nbytes in _window_traffic(batch).items():
+        _compare(report, device, f"window, {batch:2}", source, nbytes)
+
+
+def _compare(report: Report, device: _Recorder, name: str, source: str, nbytes: int) -> None:
+    """A kernel's recorded launches beside a copy of as many bytes."""
+    took_ms = device.took_ms(device.again(source))
+    copied_ms = device.took_ms(device.copy(nbytes))
+    report.row(
+        f"{name}: {source.removesuffix('.cu')}",
+        ms=took_ms,
+        gb_per_s=nbytes / took_ms / 1e6,
+        copy_ms=copied_ms,
+        copy_gb_per_s=nbytes / copied_ms / 1e6,
+    )
+
+
+def _look(kernels: CudaKernels, moved: list[Moved], size_px: int) -> None:
+    """The render network's window of each picture, what becomes of it, and a copy of its input."""
+    size = window.WIDE_PX, window.HIGH_PX
+    outline = np.array([[0.2, 0.5], [0.5, 0.35], [0.8, 0.5], [0.5, 0.7]]) * size
+    corner = (size_px - size[0]) // 2, (size_px - size[1]) // 2
+    shown = Shown(corner, outline.astype(np.float32), 3, 3.0, np.ones(3, np.float32))
+    asked = [shown] * len(moved)
+    looks = kernels.look(kernels.guide(moved), [[]] * len(moved), asked, size, window.frame())
+    kernels.painted(looks, looks.guide)
+    kernels.fetch(looks.guide)
 
 
 def _batch(kernels: CudaKernels, size_px: int, batch: int) -> tuple[list[Moved], list[list[Patch]]]:
@@ -192,6 +215,18 @@ def _batch(kernels: CudaKernels, size_px: int, batch: int) -> tuple[list[Moved],
         for _ in range(batch)
     ]
     return moved, [[patch]] * batch
+
+
+def _window_traffic(batch: int) -> dict[str, int]:
+    """The same for the render network's windows."""
+    area = window.WIDE_PX * window.HIGH_PX
+    colours, plane = 3 * area, 4 * area
+    return {
+        # window in, guide and region out; window, where it may paint, guide and picture in, window
+        # out
+        "look.cu": batch * (3 * colours + plane * (3 + 1 + 1 + 3 + 3)),
+        "rows.cu": batch * 2 * 3 * plane,
+    }
 
 
 def _traffic(size_px: int, patches: list[list[Patch]]) -> dict[str, int]:

@@ -20,6 +20,7 @@ from engine.training import GUIDE, TRAININGS
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 BENCHES = {
+    "batches": "pictures of several sessions drawn together",
     "faces": "faces and landmarks in pictures against labels",
     "drift": "ten minutes of talk: is the mouth as sharp and as like at their end",
     "kernels": "each CUDA kernel against a copy of the same bytes on the GPU",
