@@ -9,6 +9,7 @@ import numpy.typing as npt
 from engine.backdrop import backdrop
 from engine.config import TRANSPARENT
 from engine.kept import kept_with_first
+from engine.mouth import MouthPainter, mouths, plates_of
 from engine.render import Guided
 from engine.rig import STEP_PX, Rig
 from kernels import dispatch
@@ -20,13 +21,13 @@ from kernels.dispatch import (
     Moved,
     Overlay,
     Planes,
+    Plates,
     Portrait,
 )
 from kernels.look import Shown, Size
-from kernels.warp_composite import Patch
 from models import window
 
-__all__ = ["Batch", "Planes", "face_of", "room_of"]
+__all__ = ["Batch", "Planes", "drawn_plates_of", "face_of", "room_of"]
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -51,11 +52,25 @@ class Batch:
         self.kernels = kernels
         moved = [Moved(face_of(g.rig, kernels.name), g.drivers, g.lines) for g in guided]
         self._guides = kernels.guide(moved)
+        self._eyes = kernels.eyeballs(self._guides, [g.eyes for g in guided])
+
+    def plates(
+        self, painters: Sequence[MouthPainter], tints: Sequence[F32 | None] | None = None
+    ) -> list[list[Overlay]]:
+        """What shows between each picture's lips: one overlay, none where they touch.
+
+        Args:
+            painters: of each picture.
+            tints: see `engine.mouth.mouths`.
+        """
+        shown = mouths(painters, self.guided, tints)
+        plates = [drawn_plates_of(painter.rig, self.kernels.name) for painter in painters]
+        return [[] if one is None else [one] for one in self.kernels.mouths(plates, shown)]
 
     def look(
         self,
         numbers: Sequence[int],
-        patches: Sequence[Sequence[Patch]],
+        patches: Sequence[Sequence[Overlay]],
         shown: Sequence[Shown],
         size: Size,
     ) -> Looks:
@@ -96,9 +111,7 @@ class Batch:
         return self.kernels.windows(self._guides, over, corners, (side, side), behind)
 
     def _over(self, painted: Sequence[Sequence[Overlay]]) -> list[list[Overlay]]:
-        return [
-            [*guided.eyes, *patches] for guided, patches in zip(self.guided, painted, strict=True)
-        ]
+        return [[*eyes, *patches] for eyes, patches in zip(self._eyes, painted, strict=True)]
 
     def _behind(self, backgrounds: Sequence[str]) -> list[Backdrop | None]:
         return [
@@ -119,8 +132,18 @@ def face_of(rig: Rig, kernels: str) -> Face:
     Raises:
         GpuError: see `kernels.dispatch.load`.
     """
-    portrait = Portrait(rig.source, rig.scale, STEP_PX, rig.upper, rig.lower, rig.alpha)
+    portrait = Portrait(rig.source, rig.scale, STEP_PX, rig.upper, rig.lower, rig.alpha, rig.head)
     return dispatch.load(kernels).prepare(portrait)
+
+
+@kept_with_first
+def drawn_plates_of(rig: Rig, kernels: str) -> Plates:
+    """A rig's teeth and tongue where kernels of that name find them; once for all sessions.
+
+    Raises:
+        GpuError: see `face_of`.
+    """
+    return dispatch.load(kernels).plates([plate.rgba for plate in plates_of(rig)])
 
 
 @kept_with_first

@@ -1,6 +1,7 @@
 """The mouth's inside from plates: pictures of teeth and tongue that move behind the lips."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,19 +13,27 @@ import numpy.typing as npt
 
 from engine.avatar import BUILT_IN
 from engine.errors import AvatarError
-from engine.render import Guided, parted, polygon_mask, window_around
+from engine.kept import kept_with_first
+from engine.render import Guided, parted, windows_around
 from engine.rig import POSE_DRIVERS, Rig
+from kernels.plates import Mouth, mouth
 from kernels.warp_composite import Patch
 from models import topology as topo
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 
 PLATES = BUILT_IN / "mouth"
 _BACK_TO_FRONT = (("tongue", True, 0.9), ("lower_teeth", True, 1.0), ("upper_teeth", False, 1.08))
 """Each plate's name, whether it moves with the jaw, and how much light falls on it."""
 _FINE = 41
 _MARGIN_PX = 3.0
-_CAVITY = np.array([46.0, 17.0, 16.0], np.float32)[:, None, None]
+_LEAST_GAP_PX = 0.3
+_DEEP = 0.035
+"""How far from the lips all light arrives, in face widths."""
+_INNER_LIPS = np.stack([topo.UPPER_INNER_LIP, topo.LOWER_INNER_LIP])
+_SWINGING = (topo.JAW, topo.LOWER_INNER_LIP[3:-3])
+"""Landmarks that tell how the jaw swings."""
 _LIP_SHARE = 0.5
 """Lower teeth follow the chin in part and the lower lip in part: landmarks on a chin's even skin
 tell less of its fall than the lip's rim does."""
@@ -83,82 +92,114 @@ def load_plates(folder: Path = PLATES) -> tuple[Plate, ...]:
     return tuple(plates)
 
 
+@kept_with_first
+def plates_of(rig: Rig) -> tuple[Plate, ...]:
+    """A rig's plates, at the size of its mouth, once for all sessions."""
+    corners = rig.landmarks[list(topo.OUTER_MOUTH_CORNERS), :2]
+    mouth_px = float(np.linalg.norm(corners[0] - corners[1]))
+    return tuple(plate.scaled(mouth_px / plate.mouth_px) for plate in load_plates())
+
+
 class MouthPainter:
-    """Paints what shows between the lips."""
+    """Paints what shows between the lips.
+
+    Attributes:
+        rig: whose.
+    """
 
     def __init__(self, rig: Rig) -> None:
-        self._rig = rig
-        self._smooth = _catmull_rom(len(topo.UPPER_INNER_LIP), _FINE)
+        self.rig = rig
         left, right = rig.landmarks[list(topo.MOUTH_CORNERS)]
         line = rig.landmarks[topo.UPPER_INNER_LIP[3:-3]].mean(0)
         self._middle = np.array([(left[0] + right[0]) / 2, line[1]], np.float32)
         # The mouth's own reach of the pose drivers: where the skull carries the plates.
         self._reach = rig.points[topo.UPPER_INNER_LIP[3:-3]].mean(0)[:POSE_DRIVERS]
-        corners = rig.landmarks[list(topo.OUTER_MOUTH_CORNERS), :2]
-        mouth_px = float(np.linalg.norm(corners[0] - corners[1]))
-        self._plates = [p.scaled(mouth_px / p.mouth_px) for p in load_plates()]
+        plates = plates_of(rig)
+        self._origins = np.array([plate.origin_px for plate in plates])
+        self._on_jaw = np.array([plate.on_jaw for plate in plates])
+        self._rests = [rig.landmarks[rows, :2] for rows in _SWINGING]
+        self._reaches = [rig.points[rows, :POSE_DRIVERS] for rows in _SWINGING]
         self._light = _light(rig)
 
     def plates(self, guided: Guided) -> list[Patch]:
-        """One patch where the lips part, none where they touch."""
-        upper = self._smooth @ guided.landmarks[topo.UPPER_INNER_LIP]
-        lower = self._smooth @ guided.landmarks[topo.LOWER_INNER_LIP]
-        gap = lower[:, 1] - upper[:, 1]
-        if gap.max() < 0.3:
-            return []
-        upper, lower = parted(upper, lower)
-        rim = np.concatenate([upper, lower[::-1]])
-        window = window_around(rim, _MARGIN_PX, self._rig.size_px)
-        if window is None:
-            return []
-        alpha = polygon_mask(rim, window)
-        rgb = self._inside(guided, window)
-        shade = self._shade(alpha, float(gap.max()))
-        lit = np.clip(_CAVITY + (rgb - _CAVITY) * shade, 0, 255).astype(np.uint8)
-        done = np.ascontiguousarray(lit.transpose(1, 2, 0))
-        return [Patch(window[1].start, window[0].start, done, alpha)]
+        """One patch where the lips part, none where they touch; drawn by the CPU."""
+        (seen,) = mouths([self], [guided])
+        return [] if seen is None else [mouth([p.rgba for p in plates_of(self.rig)], seen)]
 
-    def _inside(self, guided: Guided, window: tuple[slice, slice]) -> F32:
-        """Cavity and plates in the window: (3, h, w) float32, in planes, which is quicker."""
-        rows, columns = window
-        size = (columns.stop - columns.start, rows.stop - rows.start)
-        rgb = np.empty((3, size[1], size[0]), np.float32)
-        rgb[:] = _CAVITY
-        drivers = guided.drivers
-        turn = np.eye(2) + drivers[:2].T
-        skull = self._middle + self._reach @ drivers[:POSE_DRIVERS]
-        swing = self._swing(guided)
-        for plate in self._plates:
-            at = skull + swing if plate.on_jaw else skull
-            shift = at - turn @ plate.origin_px - (columns.start, rows.start)
-            place = np.concatenate([turn, shift[:, None]], axis=1)
-            drawn = cv2.warpAffine(plate.rgba, place, size, flags=cv2.INTER_LINEAR)
-            red, green, blue, alpha = cv2.split(drawn)
-            share = alpha / 255
-            for plane, over in zip(rgb, (red, green, blue), strict=True):
-                plane += over - plane * share
-        return rgb
 
-    def _swing(self, guided: Guided) -> F32:
-        """How far the jaw has swung, (2,) pixels, beside what the head's pose moves."""
-        rig = self._rig
+def mouths(
+    painters: Sequence[MouthPainter],
+    guided: Sequence[Guided],
+    tints: Sequence[F32 | None] | None = None,
+) -> list[Mouth | None]:
+    """What shows in each picture where lips part, None where they touch or are off the picture.
 
-        def moved(rows: npt.NDArray[np.int64]) -> F32:
-            posed = rig.points[rows, :POSE_DRIVERS] @ guided.drivers[:POSE_DRIVERS]
-            way = guided.landmarks[rows] - rig.landmarks[rows, :2] - posed
-            return np.asarray(way.mean(0), np.float32)
+    Args:
+        painters: of each picture.
+        guided: as many.
+        tints: (3,) float32 of each, by which colours are divided; none if not given.
+    """
+    tints = [None] * len(guided) if tints is None else tints
+    rims = np.stack([each.landmarks[_INNER_LIPS] for each in guided])
+    upper, lower = (_SMOOTH @ rims[:, lip] for lip in range(2))
+    gaps = (lower[..., 1] - upper[..., 1]).max(-1).tolist()
+    upper, lower = parted(upper, lower)
+    rims = np.concatenate([upper, lower[:, ::-1]], axis=1)
+    sizes = np.array([[painter.rig.size_px] for painter in painters])
+    windows = windows_around(rims, _MARGIN_PX, sizes).tolist()
+    placements = _placements(painters, guided)
+    made: list[Mouth | None] = []
+    for number, (painter, (left, top, right, bottom)) in enumerate(
+        zip(painters, windows, strict=True)
+    ):
+        if gaps[number] < _LEAST_GAP_PX or min(right - left, bottom - top) < 2:
+            made.append(None)
+            continue
+        face_px = painter.rig.face_px
+        made.append(
+            Mouth(
+                corner=(left, top),
+                size=(right - left, bottom - top),
+                rim=rims[number],
+                placements=placements[number],
+                deep_px=_DEEP * face_px,
+                opened=0.70 + 0.30 * min(gaps[number] / (0.10 * face_px), 1.0),
+                light=painter._light,
+                tint=tints[number],
+            )
+        )
+    return made
 
-        lip = moved(topo.LOWER_INNER_LIP[3:-3])
-        return (1 - _LIP_SHARE) * moved(topo.JAW) + _LIP_SHARE * lip
 
-    def _shade(self, alpha: npt.NDArray[np.uint8], gap_px: float) -> F32:
-        """Light that reaches the inside: less near the lips, and less the less they part."""
-        face_px = self._rig.face_px
-        inside = cv2.distanceTransform((alpha > 100).astype(np.uint8), cv2.DIST_L2, 3)
-        near = np.clip(inside / (0.035 * face_px), 0.0, 1.0)
-        open_share = min(gap_px / (0.10 * face_px), 1.0)
-        shade = (0.45 + 0.55 * near) * (0.70 + 0.30 * open_share) * self._light
-        return np.asarray(cv2.GaussianBlur(shade, (5, 5), 1.2), np.float32)
+def _placements(painters: Sequence[MouthPainter], guided: Sequence[Guided]) -> F64:
+    """Where each mouth's plates lie in its picture: (M, P, 2, 3)."""
+    drivers = np.stack([each.drivers[:POSE_DRIVERS] for each in guided])
+    turns = np.eye(2) + drivers[:, :2].transpose(0, 2, 1)
+    skulls = np.stack(
+        [painter._reach @ pose for painter, pose in zip(painters, drivers, strict=True)]
+    )
+    skulls += np.stack([painter._middle for painter in painters])
+    swings = _swings(painters, guided, drivers)
+    on_jaw = np.stack([painter._on_jaw for painter in painters])[..., None]
+    at = np.where(on_jaw, (skulls + swings)[:, None], skulls[:, None])
+    origins = np.stack([painter._origins for painter in painters])
+    placements = np.empty((*origins.shape, 3))
+    placements[..., :2] = turns[:, None]
+    placements[..., 2] = at - (turns[:, None] @ origins[..., None])[..., 0]
+    return placements
+
+
+def _swings(painters: Sequence[MouthPainter], guided: Sequence[Guided], drivers: F32) -> F32:
+    """How far each jaw has swung, (M, 2) pixels, beside what the head's pose moves."""
+    chin, lip = (
+        (
+            np.stack([each.landmarks[rows] for each in guided])
+            - np.stack([painter._rests[which] for painter in painters])
+            - np.stack([painter._reaches[which] for painter in painters]) @ drivers
+        ).mean(1)
+        for which, rows in enumerate(_SWINGING)
+    )
+    return np.asarray((1 - _LIP_SHARE) * chin + _LIP_SHARE * lip, np.float32)
 
 
 def _light(rig: Rig) -> float:
@@ -191,3 +232,6 @@ def _catmull_rom(points: int, fine: int) -> F32:
             else:
                 matrix[row, i] += weight
     return matrix
+
+
+_SMOOTH = _catmull_rom(len(topo.UPPER_INNER_LIP), _FINE)

@@ -1,7 +1,7 @@
 """Paints mouths by few-step diffusion over the warped portrait with its plates."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +20,6 @@ from kernels import look
 from kernels.dispatch import Kernels, Looks, Overlay
 from kernels.look import Shown
 from kernels.rows import Rows
-from kernels.warp_composite import Patch
 from models import diffusion, weights, window
 
 F32 = npt.NDArray[np.float32]
@@ -124,36 +123,30 @@ class NetworkPainter:
     Attributes:
         steps, network: as given.
         size: (width, height) of its windows.
+        mouth: what paints the plates beneath.
+        gains: (3,) float32, see `window.tone`.
         sitting: the avatar's.
     """
 
     def __init__(self, rig: Rig, steps: int, network: RenderNetwork) -> None:
         self.steps, self.network = steps, network
         self._rig = rig
-        self._plates = MouthPainter(rig)
+        self.mouth = MouthPainter(rig)
         unit = rig.face_px / window.FACE_PX
         native = _NATIVE[0] <= unit <= _NATIVE[1]
         wide, high = (min(side if native else round(side * unit), rig.size_px) for side in _SEEN_PX)
         self.size = wide, high
         path = network.folder / weights.PORTRAIT
-        self._gains, features, code = _sat(rig, self.size, network.backend, path)
+        self.gains, features, code = _sat(rig, self.size, network.backend, path)
         self.sitting = Sitting(Held(features), Held(code))
-
-    def plates(self, guided: Guided) -> list[Patch]:
-        """See `MouthPainter.plates`."""
-        return self._plates.plates(guided)
 
     def corner(self, guided: Guided) -> Corner | None:
         """Upper left pixel of the window; None where the mouth is off the picture."""
         return _corner(self._rig, guided.landmarks, self.size)
 
-    def lit(self, plates: Sequence[Patch]) -> list[Patch]:
-        """Plates in the portrait's light: the network sees them as they are."""
-        return [_lit(patch, self._gains) for patch in plates]
-
     def shown(self, guided: Guided, corner: Corner) -> Shown:
         """What of a picture the network is shown."""
-        return window.shown(guided.landmarks, corner, self._rig.face_px, self._gains)
+        return window.shown(guided.landmarks, corner, self._rig.face_px, self.gains)
 
     def told(self, guided: Guided) -> F32:
         """What it is told beside pictures, see `window.conditions`."""
@@ -166,28 +159,28 @@ class NetworkPainter:
 Painter = MouthPainter | NetworkPainter
 
 
-def paint(batch: Batch, painters: Sequence[Painter]) -> list[Sequence[Overlay]]:
+def paint(batch: Batch, painters: Sequence[Painter]) -> list[list[Overlay]]:
     """Patches of each picture, each by its painter.
 
     A `NetworkPainter` gives one, the window around the mouth; plates alone where that is off the
     picture.
     """
-    done: list[Sequence[Overlay]] = []
     asked: list[tuple[int, NetworkPainter, Corner]] = []
-    plates: dict[int, list[Patch]] = {}
+    tints: list[F32 | None] = [None] * len(painters)
     for number, (painter, guided) in enumerate(zip(painters, batch.guided, strict=True)):
-        over = painter.plates(guided)
-        done.append(over)
         if isinstance(painter, NetworkPainter) and (corner := painter.corner(guided)):
             asked.append((number, painter, corner))
-            plates[number] = painter.lit(over)
+            # The network sees plates as they are, in no portrait's light.
+            tints[number] = painter.gains
+    mouths = [by.mouth if isinstance(by, NetworkPainter) else by for by in painters]
+    done = batch.plates(mouths, tints)
     for together in _grouped(asked, lambda each: (each[1].network, each[1].steps)):
         looked: list[Looks] = []
         order: list[tuple[int, NetworkPainter]] = []
         for alike in _grouped(together, lambda each: each[1].size):
             numbers = [number for number, _, _ in alike]
             shown = [by.shown(batch.guided[number], corner) for number, by, corner in alike]
-            under = [plates[number] for number in numbers]
+            under = [done[number] for number in numbers]
             looked.append(batch.look(numbers, under, shown, alike[0][1].size))
             order += [(number, by) for number, by, _ in alike]
         told = np.stack([by.told(batch.guided[number]) for number, by in order])
@@ -235,9 +228,3 @@ def _sat(rig: Rig, size: tuple[int, int], backend: str, path: Path) -> tuple[F32
     portrait = look.seen(picture, gains, _SEEN_PX)[None]
     found = backends.load(backends.beside(backend), path).run({"portrait": portrait})
     return gains, found["features"], found["code"]
-
-
-def _lit(patch: Patch, gains: F32) -> Patch:
-    """Plates in the portrait's light: the network sees them as they are."""
-    rgb = np.minimum(patch.rgb / gains, 255).astype(np.uint8)
-    return replace(patch, rgb=rgb)

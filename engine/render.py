@@ -3,31 +3,26 @@
 Geometry moves what it can; `engine.paint` draws what the portrait does not show.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from engine.frames import Motion
-from engine.rig import POSE_DRIVERS, STEP_PX, Rig
-from kernels.guide import (
-    Line,
-    backward_flow,
-    cells_around,
-    forward_field,
-    joined_flow,
-    lattice,
-)
-from kernels.warp_composite import Patch, warp
+from engine.rig import STEP_PX, Rig
+from kernels.eyeballs import Eyeball
+from kernels.guide import Line, cells_around_each, joined_flow, lattice
 from models import topology as topo
 
 F32 = npt.NDArray[np.float32]
-U8 = npt.NDArray[np.uint8]
+I64 = npt.NDArray[np.int64]
 
 _EYE_MARGIN_PX = 4
 _SHUT_LIDS_PX = 1.5
-_SUBPIXEL_BITS = 4
+_UPPER_LIDS, _LOWER_LIDS = np.stack(topo.UPPER_LIDS), np.stack(topo.LOWER_LIDS)
+_IRISES = np.stack(topo.IRISES)
+_LEAST_RADIUS_PX = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +35,7 @@ class Guided:
         drivers: (N, 2) float32, see `Rig.coefficients`.
         landmarks: (478, 2) float32 pixels, where the motion takes them.
         lines: where the face parts, see `parting`.
-        eyes: the eyeballs, laid over the warped portrait.
+        eyes: the eyeballs, to be laid over the warped portrait.
     """
 
     rig: Rig
@@ -48,7 +43,7 @@ class Guided:
     drivers: F32
     landmarks: F32
     lines: list[Line]
-    eyes: list[Patch]
+    eyes: list[Eyeball]
 
 
 def guide(rig: Rig, motion: Motion, drivers: F32 | None = None) -> Guided:
@@ -62,108 +57,116 @@ def guide(rig: Rig, motion: Motion, drivers: F32 | None = None) -> Guided:
     Raises:
         ValueError: the lip code has another length than the face model's.
     """
-    drivers = rig.coefficients(motion) if drivers is None else drivers
-    landmarks = rig.landmarks[:, :2] + rig.points @ drivers
-    eyes = _eyes(rig, motion, drivers, landmarks)
-    return Guided(rig, motion, drivers, landmarks, parting(landmarks, rig), eyes)
+    return _guided([(rig, motion)], [rig.coefficients(motion) if drivers is None else drivers])[0]
+
+
+def guides(asked: Sequence[tuple[Rig, Motion]]) -> list[Guided]:
+    """`guide` for a batch: a picture of many takes half the time of one alone."""
+    return _guided(asked, [rig.coefficients(motion) for rig, motion in asked])
+
+
+def _guided(asked: Sequence[tuple[Rig, Motion]], drivers: Sequence[F32]) -> list[Guided]:
+    rigs = [rig for rig, _ in asked]
+    landmarks = _moved(rigs, drivers)
+    lines, eyes = parting(landmarks, rigs), _eyes(asked, landmarks)
+    return [
+        Guided(rig, motion, *rest)
+        for (rig, motion), *rest in zip(asked, drivers, landmarks, lines, eyes, strict=True)
+    ]
+
+
+def _moved(rigs: Sequence[Rig], drivers: Sequence[F32]) -> F32:
+    """Where each rig's landmarks go: (B, 478, 2) pixels."""
+    landmarks = np.empty((len(rigs), topo.LANDMARKS, 2), np.float32)
+    for into, rig, by in zip(landmarks, rigs, drivers, strict=True):
+        np.matmul(rig.points, by, out=into)
+        into += rig.landmarks[:, :2]
+    return landmarks
 
 
 def flow(rig: Rig, drivers: F32) -> F32:
     """Backward flow of the whole picture, (H, W, 2) float32 of its pixels."""
-    lines = parting(rig.landmarks[:, :2] + rig.points @ drivers, rig)
+    (lines,) = parting(_moved([rig], [drivers]), [rig])
     nodes = lattice(rig.size_px, STEP_PX)
     return joined_flow(rig.upper, rig.lower, drivers, lines, nodes, STEP_PX)
 
 
-def _eyes(rig: Rig, motion: Motion, drivers: F32, landmarks: F32) -> list[Patch]:
+def _eyes(asked: Sequence[tuple[Rig, Motion]], landmarks: F32) -> list[list[Eyeball]]:
     """The eyeballs: they follow the head and their gaze, not the lids that slide over them."""
-    seen = []
-    for eye in range(2):
-        if motion.blink[eye] == 0.0 and motion.gaze == (0.0, 0.0):
-            continue
-        upper, lower = parted(landmarks[topo.UPPER_LIDS[eye]], landmarks[topo.LOWER_LIDS[eye]])
-        gap_px = float((lower - upper)[:, 1].max())
-        rim = np.concatenate([upper, lower[::-1]])
-        window = window_around(rim, _EYE_MARGIN_PX, rig.size_px)
-        if window is not None and gap_px >= _SHUT_LIDS_PX:
-            seen.append((eye, gap_px, rim, window))
-    if not seen:
-        return []
-    head = forward_field(rig.head, drivers[:POSE_DRIVERS])
-    made = []
-    for eye, gap_px, rim, window in seen:
-        iris = landmarks[topo.IRISES[eye]]
-        rgb = _eyeball(rig, head, window, iris, _gaze_px(motion, rim))
-        fade = min((gap_px - _SHUT_LIDS_PX) / _SHUT_LIDS_PX, 1.0)
-        alpha = np.asarray(cv2.convertScaleAbs(polygon_mask(rim, window), alpha=fade), np.uint8)
-        made.append(Patch(window[1].start, window[0].start, rgb, alpha))
+    if all(motion.blink == (0.0, 0.0) and motion.gaze == (0.0, 0.0) for _, motion in asked):
+        return [[] for _ in asked]
+    upper, lower = parted(landmarks[:, _UPPER_LIDS], landmarks[:, _LOWER_LIDS])
+    rims = np.concatenate([upper, lower[..., ::-1, :]], axis=2)
+    sizes = np.array([rig.size_px for rig, _ in asked])[:, None, None]
+    windows = windows_around(rims, _EYE_MARGIN_PX, sizes).tolist()
+    gaps = (lower - upper)[..., 1].max(-1).tolist()
+    across = rims[:, :, 0] - rims[:, :, 8]
+    widths = np.sqrt(across[..., 0] * across[..., 0] + across[..., 1] * across[..., 1])
+    turns = np.array([motion.gaze for _, motion in asked], np.float32)
+    gazes = (turns[:, None] * widths[..., None]).tolist()
+    irises = landmarks[:, _IRISES]
+    radii = np.linalg.norm(irises[:, :, 1:] - irises[:, :, :1], axis=-1).mean(-1).tolist()
+    middles = irises[:, :, 0].tolist()
+    made: list[list[Eyeball]] = [[] for _ in asked]
+    for number, (_, motion) in enumerate(asked):
+        for eye in range(2):
+            if motion.blink[eye] == 0.0 and motion.gaze == (0.0, 0.0):
+                continue
+            left, top, right, bottom = windows[number][eye]
+            gap_px = gaps[number][eye]
+            if min(right - left, bottom - top) < 2 or not gap_px >= _SHUT_LIDS_PX:
+                continue
+            made[number].append(
+                Eyeball(
+                    corner=(left, top),
+                    size=(right - left, bottom - top),
+                    rim=rims[number, eye],
+                    iris=tuple(middles[number][eye]),
+                    radius_px=max(radii[number][eye], _LEAST_RADIUS_PX),
+                    gaze_px=tuple(gazes[number][eye]),
+                    fade=min((gap_px - _SHUT_LIDS_PX) / _SHUT_LIDS_PX, 1.0),
+                )
+            )
     return made
 
 
-def _gaze_px(motion: Motion, rim: F32) -> F32:
-    """How far a gaze turns an eyeball: (2,) pixels."""
-    width = float(np.linalg.norm(rim[0] - rim[8]))
-    return np.asarray(motion.gaze, np.float32) * width
-
-
-def _eyeball(rig: Rig, head: F32, window: tuple[slice, slice], iris: F32, gaze_px: F32) -> U8:
-    """A window of the portrait as the head alone moves it, turned around an iris."""
-    rows, columns = (np.arange(part.start, part.stop, dtype=np.float32) for part in window)
-    places = np.empty((len(rows), len(columns), 2), np.float32)
-    places[..., 0], places[..., 1] = columns, rows[:, None]
-    way = backward_flow(head, places, STEP_PX)
-    radius = float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
-    aside, below = (columns - iris[0, 0]) ** 2, (rows[:, None] - iris[0, 1]) ** 2
-    near = np.exp(-(aside + below) / (2 * (1.4 * radius) ** 2))
-    for axis in range(2):  # an axis at a time: NumPy is slow where the last one is short
-        way[..., axis] -= near * gaze_px[axis]
-    scale = np.float32(rig.scale)
-    return warp(rig.source, way * scale, places * scale + (scale - 1) / 2)
-
-
-def parting(landmarks: F32, rig: Rig) -> list[Line]:
-    """Lines along which the face parts, the mouth's first, then each eye's.
+def parting(landmarks: F32, rigs: Sequence[Rig]) -> list[list[Line]]:
+    """Lines along which each face parts, the mouth's first, then each eye's.
 
     Args:
-        landmarks: (478, 2) float32 pixels, where the motion takes them.
-        rig: the avatar.
+        landmarks: (B, 478, 2) float32 pixels, where the motions take them.
+        rigs: the avatars.
     """
-    side = rig.size_px // STEP_PX
-    mouth = (landmarks[topo.UPPER_INNER_LIP] + landmarks[topo.LOWER_INNER_LIP]) / 2
-    reach = 0.5 * float(mouth[-1, 0] - mouth[0, 0])
-    lines = [Line(mouth, cells_around(mouth, (reach, 4 * STEP_PX), STEP_PX, side))]
-    margin = 0.14 * rig.face_px
-    for over, under in zip(topo.UPPER_LIDS, topo.LOWER_LIDS, strict=True):
-        eye = (landmarks[over] + landmarks[under]) / 2
-        window, stretched = (
-            cells_around(eye, (beside, margin), STEP_PX, side) for beside in (0.4 * margin, margin)
-        )
-        lines.append(Line(eye, window, stretched, fade_px=margin))
+    sides = np.array([[rig.size_px // STEP_PX] for rig in rigs])
+    mouths = (landmarks[:, topo.UPPER_INNER_LIP] + landmarks[:, topo.LOWER_INNER_LIP]) / 2
+    margins = np.full((len(rigs), 2), 4.0 * STEP_PX)
+    margins[:, 0] = 0.5 * (mouths[:, -1, 0] - mouths[:, 0, 0]).astype(np.float64)
+    cells = cells_around_each(mouths, margins, STEP_PX, sides)
+    lines = [[Line(mouth, window)] for mouth, window in zip(mouths, cells, strict=True)]
+    eyes = (landmarks[:, _UPPER_LIDS] + landmarks[:, _LOWER_LIDS]) / 2
+    fades = [0.14 * rig.face_px for rig in rigs]
+    margins = np.repeat(fades, 4).reshape(-1, 2)
+    rims, sides = eyes.reshape(-1, *eyes.shape[2:]), np.repeat(sides, 2, axis=0)
+    windows, stretched = (
+        cells_around_each(rims, margins * (beside, 1.0), STEP_PX, sides) for beside in (0.4, 1.0)
+    )
+    for number, eye in enumerate(zip(rims, windows, stretched, strict=True)):
+        lines[number // 2].append(Line(*eye, fade_px=fades[number // 2]))
     return lines
 
 
 def parted(upper: F32, lower: F32) -> tuple[F32, F32]:
-    """Two rims of an opening, (N, 2) pixels each, meeting in the middle where they would cross."""
-    crossed = np.minimum(lower[:, 1] - upper[:, 1], 0.0) / 2
-    shift = np.stack([np.zeros_like(crossed), crossed], axis=-1)
-    return upper + shift, lower - shift
+    """Two rims of openings, (..., N, 2) pixels each, meeting in the middle where they would
+    cross."""
+    crossed = np.minimum(lower[..., 1] - upper[..., 1], 0.0) / 2
+    upper, lower = upper.copy(), lower.copy()
+    upper[..., 1] += crossed
+    lower[..., 1] -= crossed
+    return upper, lower
 
 
-def window_around(points: F32, margin_px: float, size_px: int) -> tuple[slice, slice] | None:
-    """Rows and columns of the pixels around some points; None where they lie off the picture."""
-    low, high = np.floor(points.min(0) - margin_px), np.ceil(points.max(0) + margin_px)
-    ends = np.concatenate([low, high]).astype(int).tolist()
-    left, top, right, bottom = (min(max(end, 0), size_px) for end in ends)
-    if min(right - left, bottom - top) < 2:
-        return None
-    return slice(top, bottom), slice(left, right)
-
-
-def polygon_mask(rim: F32, window: tuple[slice, slice]) -> U8:
-    """255 inside a polygon of picture pixels, smoothed over its edge: (h, w) uint8."""
-    rows, columns = window
-    mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
-    corner = np.array([columns.start, rows.start], np.float32)
-    places = np.round((rim - corner) * 2**_SUBPIXEL_BITS).astype(np.int32)
-    cv2.fillPoly(mask, [places], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
-    return np.asarray(cv2.GaussianBlur(mask, (3, 3), 0.7), np.uint8)
+def windows_around(points: F32, margin_px: float, sizes_px: I64) -> I64:
+    """Left, top, right, bottom (..., 4) of the pixels around points (..., N, 2) in pictures of
+    sizes (..., 1); of no width or height where they lie off the picture."""
+    low, high = np.floor(points.min(-2) - margin_px), np.ceil(points.max(-2) + margin_px)
+    return np.clip(np.concatenate([low, high], axis=-1).astype(np.int64), 0, sizes_px)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from engine.avatar import Avatar
-from engine.composite import Batch, Planes, face_of, room_of
+from engine.composite import Batch, Planes, drawn_plates_of, face_of, room_of
 from engine.config import EngineConfig
 from engine.errors import BackendError
 from engine.frames import Motion
@@ -15,7 +15,7 @@ from engine.kept import kept_with_first
 from engine.metrics import StageTimes
 from engine.mouth import MouthPainter
 from engine.paint import NetworkPainter, Painter, RenderNetwork, paint
-from engine.render import guide
+from engine.render import guides
 from engine.rig import Rig, build
 from kernels import dispatch
 from kernels.dispatch import Kernels
@@ -98,8 +98,8 @@ class Renderer:
     def _drawn(self, kernels: str, asked: Sequence[tuple[Scene, Motion]]) -> list[Planes]:
         cast = [self._opened(scene) for scene, _ in asked]
         with self._measure("render"):
-            guided = [guide(rig, motion) for (rig, _), (_, motion) in zip(cast, asked, strict=True)]
-            drawn = Batch(self._kernels[kernels], guided)
+            moved = [(rig, motion) for (rig, _), (_, motion) in zip(cast, asked, strict=True)]
+            drawn = Batch(self._kernels[kernels], guides(moved))
             painted = paint(drawn, [painter for _, painter in cast])
         with self._measure("composite"):
             return drawn.planes(painted, [scene.background for scene, _ in asked])
@@ -130,6 +130,7 @@ class Renderer:
         rig = rig_of(avatar, size_px)
         room_of(rig, background, kernels)
         face_of(rig, kernels)
+        drawn_plates_of(rig, kernels)
         if not steps:
             return rig, MouthPainter(rig)
         network = backend, painter

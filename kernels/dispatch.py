@@ -7,8 +7,10 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from kernels.eyeballs import POSE_DRIVERS, Eyeball
 from kernels.guide import Line, empty
 from kernels.look import Shown, Size
+from kernels.plates import Mouth
 from kernels.rows import Network, Rows
 from kernels.warp_composite import Patch
 
@@ -30,6 +32,8 @@ class Portrait:
             G * step_px is the picture's size.
         alpha: (H', W') uint8 of the person, whose colours `source` then holds also around them;
             None where the whole portrait moves.
+        head: (G, G, 4) float32, reach of the first four drivers, the head's pose, alone; None where
+            no eyeballs are drawn.
     """
 
     source: U8
@@ -38,6 +42,7 @@ class Portrait:
     upper: F32
     lower: F32
     alpha: U8 | None = None
+    head: F32 | None = None
 
     def __post_init__(self) -> None:
         _check("source", self.source, np.uint8, (None, None, 3))
@@ -45,6 +50,8 @@ class Portrait:
             _check("alpha", self.alpha, np.uint8, self.source.shape[:2])
         _check("upper", self.upper, np.float32, (None, self.upper.shape[0], None))
         _check("lower", self.lower, np.float32, self.upper.shape)
+        if self.head is not None:
+            _check("head", self.head, np.float32, (*self.upper.shape[:2], POSE_DRIVERS))
         if self.step_px < 2 or self.step_px % 2:
             raise ValueError(f"step_px is {self.step_px}, expected an even number over 0")
 
@@ -122,6 +129,18 @@ class Overlay(Protocol):
         """See above."""
 
 
+class Plates(Protocol):
+    """Pictures of what is in a mouth, made ready; shared by all sessions of its portrait.
+
+    Attributes:
+        count: how many.
+    """
+
+    @property
+    def count(self) -> int:
+        """See above."""
+
+
 class Guides(Protocol):
     """Backward flows of a batch, wherever they lie."""
 
@@ -172,12 +191,43 @@ class Kernels(Protocol):
             ValueError: the shape or dtype is another.
         """
 
+    def plates(self, pictures: Sequence[F32]) -> Plates:
+        """Takes (h, w, 4) float32 in, once: each 0 to 255, colours multiplied by alpha.
+
+        Raises:
+            ValueError: the shape or dtype of one is another, or it has no pixels.
+        """
+
     def guide(self, batch: Sequence[Moved]) -> Guides:
         """Where every pixel of each picture comes from.
 
         Raises:
             ValueError: the batch is empty or too large, its pictures differ in size, or drivers
                 or lines do not fit.
+        """
+
+    def eyeballs(self, guides: Guides, eyes: Sequence[Sequence[Eyeball]]) -> list[list[Overlay]]:
+        """What shows of the eyeballs in each picture.
+
+        Args:
+            guides: of the batch.
+            eyes: of each picture.
+
+        Raises:
+            ValueError: eyes are not given for as many pictures, or for a portrait without `head`.
+        """
+
+    def mouths(
+        self, plates: Sequence[Plates], mouths: Sequence[Mouth | None]
+    ) -> list[Overlay | None]:
+        """What shows between the lips; None where None is given.
+
+        Args:
+            plates: of each mouth.
+            mouths: as many.
+
+        Raises:
+            ValueError: the two do not fit each other, or there are too many.
         """
 
     def windows(
@@ -322,6 +372,39 @@ def check_batch(batch: Sequence[Moved]) -> None:
                     raise ValueError(f"a line has cells {cells}, expected 1 to {shape[0] - 1}")
 
 
+def check_eyes(faces: Sequence[Face], eyes: Sequence[Sequence[Eyeball]]) -> None:
+    """Raises ValueError unless there are eyes for each face, see `Kernels.eyeballs`."""
+    if len(eyes) != len(faces):
+        raise ValueError(f"eyes are given for {len(eyes)} pictures, expected {len(faces)}")
+    for face, each in zip(faces, eyes, strict=True):
+        if each and face.portrait.head is None:
+            raise ValueError("eyeballs are asked for, but the portrait has no head")
+        for eye in each:
+            _check_inside(eye.corner, eye.size, face.portrait.size_px)
+
+
+def check_plates(pictures: Sequence[F32]) -> None:
+    """Raises ValueError unless plates are well formed, see `Kernels.plates`."""
+    for picture in pictures:
+        _check("a plate", picture, np.float32, (None, None, 4))
+        if not picture.size:
+            raise ValueError(f"a plate is {picture.shape}, expected pixels")
+
+
+def check_mouths(plates: Sequence[Plates], mouths: Sequence[Mouth | None]) -> None:
+    """Raises ValueError unless plates and mouths fit each other, see `Kernels.mouths`."""
+    if len(plates) != len(mouths) or len(mouths) > MOST:
+        raise ValueError(
+            f"{len(plates)} sets of plates and {len(mouths)} mouths are given, "
+            f"expected as many, up to {MOST}"
+        )
+    for kept, mouth in zip(plates, mouths, strict=True):
+        if mouth is not None and len(mouth.placements) != kept.count:
+            raise ValueError(
+                f"a mouth has {len(mouth.placements)} placements, expected {kept.count}"
+            )
+
+
 def check_patches(count: int, patches: Sequence[Sequence[Overlay]]) -> None:
     """Raises ValueError unless there are patches for each of so many pictures, well formed."""
     if len(patches) != count:
@@ -364,11 +447,7 @@ def check_windows(
     if len(corners) != count:
         raise ValueError(f"corners are given for {len(corners)} pictures, expected {count}")
     for corner in corners:
-        inside = all(
-            a >= 0 and n > 0 and a + n <= size_px for a, n in zip(corner, size, strict=True)
-        )
-        if not inside:
-            raise ValueError(f"a window of {size} at {corner} is not inside {size_px} px")
+        _check_inside(corner, size, size_px)
 
 
 def check_rgb(rgb: U8) -> None:
@@ -378,6 +457,13 @@ def check_rgb(rgb: U8) -> None:
         raise ValueError(
             f"rgb is {rgb.shape}, expected 1 to {MOST} pictures of an even height and width"
         )
+
+
+def _check_inside(corner: tuple[int, int], size: tuple[int, int], size_px: int) -> None:
+    (x, y), (width, height) = corner, size
+    inside = min(x, y) >= 0 < min(size) and max(x + width, y + height) <= size_px
+    if not inside:
+        raise ValueError(f"a window of {size} at {corner} is not inside {size_px} px")
 
 
 def _check(name: str, array: npt.NDArray[Any], dtype: type, shape: tuple[int | None, ...]) -> None:

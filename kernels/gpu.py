@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 
 SOURCES = Path(__file__).parent / "cuda"
 KERNELS = {
+    "eyeballs.cu": ("eyeballs",),
     "guide.cu": ("guide_forward", "guide_backward"),
     "look.cu": (
         "look_within",
@@ -26,6 +27,7 @@ KERNELS = {
         "look_seen",
         "look_painted",
     ),
+    "plates.cu": ("plates",),
     "rgb_to_i420.cu": ("rgb_to_i420", "rgb_to_i420_wide"),
     "rows.cu": ("rows_copy", "rows_mix"),
     "warp_composite.cu": ("warp_composite_rgb", "warp_composite_i420"),
@@ -91,6 +93,42 @@ LOOK = np.dtype(
     ]
 )
 ROW = np.dtype([("from", "u8"), ("into", "u8"), ("count", "i4"), ("unused", "i4")])
+EYEBALL = np.dtype(
+    [
+        ("source", "u8"),
+        ("head", "u8"),
+        ("drivers", "u8"),
+        ("rim", "u8"),
+        ("rgb", "u8"),
+        ("alpha", "u8"),
+        ("source_size", "i4", 2),
+        ("scale", "f4"),
+        ("rim_count", "i4"),
+        ("corner", "i4", 2),
+        ("size", "i4", 2),
+        ("iris", "f4", 2),
+        ("spread", "f4"),
+        ("gaze", "f4", 2),
+        ("fade", "f4"),
+    ]
+)
+PLATE = np.dtype([("rgba", "u8"), ("size", "i4", 2), ("place", "f4", 6)])
+MOUTH = np.dtype(
+    [
+        ("plates", "u8"),
+        ("rim", "u8"),
+        ("rgb", "u8"),
+        ("alpha", "u8"),
+        ("plate_count", "i4"),
+        ("rim_count", "i4"),
+        ("corner", "i4", 2),
+        ("size", "i4", 2),
+        ("deep_px", "f4"),
+        ("light", "f4"),
+        ("tint", "f4", 3),
+        ("unused", "i4"),
+    ]
+)
 _ALIGNMENT = 16
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 Size = tuple[int, int, int]
@@ -232,8 +270,15 @@ def require() -> Any:
 
 def text(source: str) -> str:
     """A file of `SOURCES` with its headers written out: CuPy's cache does not look into them."""
+    return _written_out(source, set())
+
+
+def _written_out(source: str, seen: set[str]) -> str:
+    if source in seen:
+        return ""
+    seen.add(source)
     code = (SOURCES / source).read_text(encoding="utf-8").replace("#pragma once\n", "")
-    return _INCLUDE.sub(lambda found: text(found[1]), code)
+    return _INCLUDE.sub(lambda found: _written_out(found[1], seen), code)
 
 
 @cache

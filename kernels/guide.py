@@ -16,6 +16,7 @@ import numpy.typing as npt
 NO_MAP: Any = None
 """OpenCV's second map, which a map of two channels does without."""
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 
 ITERATIONS = 5
 """Fixed-point steps that invert a field."""
@@ -74,9 +75,19 @@ def cells_around(points: F32, margin_px: tuple[float, float], step_px: int, side
 
     None of the outermost: an enlarged window looks at the cells beside it.
     """
-    ends = np.concatenate([points.min(0) - margin_px, points.max(0) + margin_px]) / step_px
-    left, top, right, bottom = (min(max(c, 1), side - 1) for c in ends.astype(np.int64).tolist())
-    return left, top, right, bottom
+    return cells_around_each(points[None], np.array(margin_px), step_px, side)[0]
+
+
+def cells_around_each(
+    points: npt.NDArray[np.floating],
+    margins_px: F64,
+    step_px: int,
+    sides: int | npt.NDArray[np.int64],
+) -> list[Cells]:
+    """The same for (L, K, 2) pixels, margins (L, 2) or (2,) and sides (L, 1) or one for all."""
+    ends = np.concatenate([points.min(1) - margins_px, points.max(1) + margins_px], axis=1)
+    cells = np.clip((ends / step_px).astype(np.int64), 1, sides - 1)
+    return [(left, top, right, bottom) for left, top, right, bottom in cells.tolist()]
 
 
 def empty(cells: Cells) -> bool:

@@ -15,17 +15,23 @@ from kernels.dispatch import (
     Moved,
     Overlay,
     Planes,
+    Plates,
     Portrait,
     check_backdrop,
     check_batch,
     check_behind,
+    check_eyes,
+    check_mouths,
     check_patches,
+    check_plates,
     check_rgb,
     check_windows,
     own,
 )
-from kernels.guide import joined_flow, lattice
+from kernels.eyeballs import POSE_DRIVERS, Eyeball, eyeball
+from kernels.guide import forward_field, joined_flow, lattice
 from kernels.look import Shown, Size, fitted, painted, region, seen
+from kernels.plates import Mouth, mouth
 from kernels.rows import HostRows, Rows
 from kernels.warp_composite import Patch, lay_between, lay_over, warp
 
@@ -60,17 +66,31 @@ class _Backdrop:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Plates:
+    pictures: tuple[F32, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.pictures)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Guides:
-    """Flows (H, W, 2) in the portraits' own pixels."""
+    """Flows (H, W, 2) in the portraits' own pixels, and the drivers that they were made of."""
 
     faces: list[_Face]
     flows: list[F32]
+    drivers: list[F32]
 
     def __len__(self) -> int:
         return len(self.faces)
 
     def only(self, numbers: Sequence[int]) -> "_Guides":
-        return _Guides([self.faces[n] for n in numbers], [self.flows[n] for n in numbers])
+        return _Guides(
+            [self.faces[n] for n in numbers],
+            [self.flows[n] for n in numbers],
+            [self.drivers[n] for n in numbers],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +125,11 @@ class CpuKernels(HostRows):
         check_backdrop(rgb)
         return _Backdrop(rgb)
 
+    def plates(self, pictures: Sequence[F32]) -> _Plates:
+        """See `Kernels.plates`."""
+        check_plates(pictures)
+        return _Plates(tuple(pictures))
+
     def guide(self, batch: Sequence[Moved]) -> _Guides:
         """See `Kernels.guide`."""
         check_batch(batch)
@@ -118,7 +143,24 @@ class CpuKernels(HostRows):
             flow *= np.float32(known.scale)
             faces.append(face)
             flows.append(flow)
-        return _Guides(faces, flows)
+        return _Guides(faces, flows, [moved.drivers for moved in batch])
+
+    def eyeballs(self, guides: Guides, eyes: Sequence[Sequence[Eyeball]]) -> list[list[Overlay]]:
+        """See `Kernels.eyeballs`."""
+        known = own(guides, _Guides)
+        check_eyes(known.faces, eyes)
+        return [_eyeballs(known, number, each) for number, each in enumerate(eyes)]
+
+    def mouths(
+        self, plates: Sequence[Plates], mouths: Sequence[Mouth | None]
+    ) -> list[Overlay | None]:
+        """See `Kernels.mouths`."""
+        check_mouths(plates, mouths)
+        known = [own(kept, _Plates) for kept in plates]
+        return [
+            None if seen is None else mouth(kept.pictures, seen)
+            for kept, seen in zip(known, mouths, strict=True)
+        ]
 
     def windows(
         self,
@@ -196,6 +238,14 @@ class CpuKernels(HostRows):
         """See `Kernels.i420`."""
         check_rgb(rgb)
         return [rgb_to_i420(picture) for picture in rgb]
+
+
+def _eyeballs(guides: _Guides, number: int, eyes: Sequence[Eyeball]) -> list[Overlay]:
+    portrait = guides.faces[number].portrait
+    if not eyes or portrait.head is None:
+        return []
+    head = forward_field(portrait.head, guides.drivers[number][:POSE_DRIVERS])
+    return [eyeball(portrait.source, portrait.scale, head, eye, portrait.step_px) for eye in eyes]
 
 
 def _warped(guides: _Guides, number: int, part: Part) -> U8:

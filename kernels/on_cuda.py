@@ -7,8 +7,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from kernels.cuda.eyeballs import draw_eyeballs, fill_eyes, packed_head
 from kernels.cuda.guide import guide, packed_fields, packed_lines, plane_of
 from kernels.cuda.look import blur_taps, look, painted
+from kernels.cuda.plates import draw_plates, fill_mouths, inverted
 from kernels.cuda.rgb_to_i420 import rgb_to_i420
 from kernels.cuda.warp_composite import packed_source, warp_composite
 from kernels.dispatch import (
@@ -18,17 +20,35 @@ from kernels.dispatch import (
     Moved,
     Overlay,
     Planes,
+    Plates,
     Portrait,
     check_backdrop,
     check_batch,
     check_behind,
+    check_eyes,
+    check_mouths,
     check_patches,
+    check_plates,
     check_rgb,
     check_windows,
     own,
 )
-from kernels.gpu import FACE, LINE, LOOK, PATCH, PICTURE, Arena, Array, Memory
+from kernels.eyeballs import Eyeball
+from kernels.gpu import (
+    EYEBALL,
+    FACE,
+    LINE,
+    LOOK,
+    MOUTH,
+    PATCH,
+    PICTURE,
+    PLATE,
+    Arena,
+    Array,
+    Memory,
+)
 from kernels.look import Shown, Size, reach_px
+from kernels.plates import Mouth
 from kernels.rows import Rows
 from kernels.rows_on_cuda import CudaRows, RowsOnCuda
 from kernels.warp_composite import Patch
@@ -38,16 +58,18 @@ U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
 
 _FLOW_BYTES = 2 * np.dtype(np.float32).itemsize
+_POINT_BYTES = 2 * np.dtype(np.float32).itemsize
 _FORWARDS, _FLOWS = 2, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Face:
-    """A portrait on the device: its source as RGBA, its fields plane by plane."""
+    """A portrait on the device: its source as RGBA, its fields plane by plane, its head if any."""
 
     portrait: Portrait
     source: Memory
     fields: Memory
+    head: Memory | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +78,19 @@ class _Backdrop:
 
     size_px: int
     pixels: Memory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plates:
+    """Plates on the device, (h, w, 4) float32 each: addresses and (width, height)."""
+
+    addresses: list[int]
+    sizes: list[tuple[int, int]]
+    kept: tuple[Memory, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.addresses)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,10 +108,11 @@ class _Overlay:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Guides:
-    """Where each face's flows (3, plane, 2) float32 and lines lie on the device."""
+    """Where each face's flows (3, plane, 2) float32, drivers and lines lie on the device."""
 
     faces: list[_Face]
     flows: U64
+    drivers: U64
     lines: U64
     counts: list[int]
     kept: tuple[Memory, ...]
@@ -89,6 +125,7 @@ class _Guides:
         return _Guides(
             [self.faces[n] for n in chosen],
             self.flows[chosen],
+            self.drivers[chosen],
             self.lines[chosen],
             [self.counts[n] for n in chosen],
             self.kept,
@@ -120,8 +157,10 @@ class CudaKernels(RowsOnCuda):
         """See `Kernels.prepare`."""
         source = self._upload(packed_source(portrait.source, portrait.alpha))
         fields = self._upload(packed_fields(portrait.upper, portrait.lower))
+        known = portrait.head
+        head = None if known is None else self._upload(packed_head(known))
         self._device.wait()
-        return _Face(portrait, source, fields)
+        return _Face(portrait, source, fields, head)
 
     def backdrop(self, rgb: U8) -> _Backdrop:
         """See `Kernels.backdrop`."""
@@ -129,6 +168,14 @@ class CudaKernels(RowsOnCuda):
         pixels = self._upload(packed_source(rgb))
         self._device.wait()
         return _Backdrop(len(rgb), pixels)
+
+    def plates(self, pictures: Sequence[F32]) -> _Plates:
+        """See `Kernels.plates`."""
+        check_plates(pictures)
+        kept = tuple(self._upload(picture) for picture in pictures)
+        self._device.wait()
+        sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
+        return _Plates([memory.address for memory in kept], sizes, kept)
 
     def guide(self, batch: Sequence[Moved]) -> _Guides:
         """See `Kernels.guide`."""
@@ -148,13 +195,68 @@ class CudaKernels(RowsOnCuda):
         number = np.arange(len(batch), dtype=np.uint64)
         table, at = arena.reserve((len(batch),), FACE)
         table["fields"] = [face.fields.address for face in faces]
-        table["drivers"] = arena.add(moves) + moves[0].nbytes * number
+        moved_by = arena.add(moves) + moves[0].nbytes * number
+        table["drivers"] = moved_by
         table["lines"], table["line_count"] = lines, counts
         table["forward"] = forward.address + forward_bytes * number
         table["flows"] = flows.address + flow_bytes * number
         arena.send()
         guide(self._device, at, len(batch), drivers, side, known.step_px)
-        return _Guides(faces, table["flows"].copy(), lines, counts, (forward, flows, arena.memory))
+        flows_at, kept = table["flows"].copy(), (forward, flows, arena.memory)
+        return _Guides(faces, flows_at, moved_by, lines, counts, kept)
+
+    def eyeballs(self, guides: Guides, eyes: Sequence[Sequence[Eyeball]]) -> list[list[Overlay]]:
+        """See `Kernels.eyeballs`."""
+        known = own(guides, _Guides)
+        check_eyes(known.faces, eyes)
+        every = [eye for each in eyes for eye in each]
+        if not every:
+            return [[] for _ in eyes]
+        of = [number for number, each in enumerate(eyes) for _ in each]
+        faces = [known.faces[number] for number in of]
+        rims = np.concatenate([eye.rim for eye in every])
+        arena = Arena(self._device, rims.nbytes + len(every) * EYEBALL.itemsize, 2)
+        table, at = arena.reserve((len(every),), EYEBALL)
+        fill_eyes(table, every)
+        table["rim"] = arena.add(rims) + _POINT_BYTES * _before([len(eye.rim) for eye in every])
+        table["source"] = [face.source.address for face in faces]
+        table["source_size"] = [face.portrait.source.shape[1::-1] for face in faces]
+        table["scale"] = [face.portrait.scale for face in faces]
+        table["head"] = [0 if face.head is None else face.head.address for face in faces]
+        table["drivers"] = known.drivers[of]
+        made = iter(self._overlays(table, every))
+        arena.send()
+        portrait = faces[0].portrait
+        side, step_px = portrait.upper.shape[0], portrait.step_px
+        draw_eyeballs(self._device, at, len(every), side, step_px, _most(every))
+        return [[next(made) for _ in each] for each in eyes]
+
+    def mouths(
+        self, plates: Sequence[Plates], mouths: Sequence[Mouth | None]
+    ) -> list[Overlay | None]:
+        """See `Kernels.mouths`."""
+        check_mouths(plates, mouths)
+        known = [own(each, _Plates) for each in plates]
+        seen = [(kept, one) for kept, one in zip(known, mouths, strict=True) if one is not None]
+        if not seen:
+            return [None] * len(mouths)
+        every = [mouth for _, mouth in seen]
+        counts = [kept.count for kept, _ in seen]
+        rims = np.concatenate([mouth.rim for mouth in every])
+        nbytes = rims.nbytes + sum(counts) * PLATE.itemsize + len(every) * MOUTH.itemsize
+        arena = Arena(self._device, nbytes, 3)
+        listed, at_plates = arena.reserve((sum(counts),), PLATE)
+        listed["rgba"] = [address for kept, _ in seen for address in kept.addresses]
+        listed["size"] = [size for kept, _ in seen for size in kept.sizes]
+        listed["place"] = inverted(np.concatenate([mouth.placements for mouth in every]))
+        table, at = arena.reserve((len(every),), MOUTH)
+        fill_mouths(table, every)
+        table["plates"] = at_plates + PLATE.itemsize * _before(counts)
+        table["rim"] = arena.add(rims) + _POINT_BYTES * _before([len(m.rim) for m in every])
+        made = iter(self._overlays(table, every))
+        arena.send()
+        draw_plates(self._device, at, len(every), _most(every))
+        return [None if mouth is None else next(made) for mouth in mouths]
 
     def windows(
         self,
@@ -327,6 +429,19 @@ class CudaKernels(RowsOnCuda):
         table["patch_count"] = counts
         return arena, table, at
 
+    def _overlays(self, table: Array, drawn: Sequence[Eyeball | Mouth]) -> list[_Overlay]:
+        """Where each will be when it is drawn; a table of what is drawn is told so."""
+        areas = [each.size[0] * each.size[1] for each in drawn]
+        memory = self._device.empty(4 * sum(areas))
+        rgb = memory.address + 4 * _before(areas)
+        alpha = rgb + np.array([3 * area for area in areas], np.uint64)
+        table["rgb"], table["alpha"] = rgb, alpha
+        places = zip(rgb.tolist(), alpha.tolist(), strict=True)
+        return [
+            _Overlay(*window.corner, window.size, *place, memory)
+            for window, place in zip(drawn, places, strict=True)
+        ]
+
     def _upload(self, array: npt.NDArray[np.generic]) -> Memory:
         arena = Arena(self._device, array.nbytes, 1)
         arena.add(array)
@@ -342,6 +457,11 @@ def _sent(arena: Arena, patch: Overlay) -> _Overlay:
     return _Overlay(
         patch.x, patch.y, size, arena.add(patch.rgb), arena.add(patch.alpha), arena.memory
     )
+
+
+def _most(drawn: Sequence[Eyeball | Mouth]) -> tuple[int, int]:
+    """Width of the widest and height of the highest."""
+    return max(each.size[0] for each in drawn), max(each.size[1] for each in drawn)
 
 
 def _before(counts: list[int]) -> U64:

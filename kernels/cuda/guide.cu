@@ -37,20 +37,6 @@ extern "C" __global__ void guide_forward(const Face* faces, int drivers, int pla
     out[1] = make_float4(x[2], y[2], x[3], y[3]);
 }
 
-// s with s + D(s) = p, by relaxed fixed-point steps, in cells: s - p.
-__device__ inline float2 inverse(
-    const float2* forward, float x, float y, int side, float to_lattice, int steps, float relax
-) {
-    const float kept = 1.0f - relax;
-    float at_x = x, at_y = y;
-    for (int step = 0; step < steps; ++step) {
-        const float2 moved = sample(forward, at_x, at_y, side);
-        at_x = at_x * kept + (x - moved.x * to_lattice) * relax;
-        at_y = at_y * kept + (y - moved.y * to_lattice) * relax;
-    }
-    return make_float2(at_x - x, at_y - y);
-}
-
 __device__ inline float2 scaled(float2 a, float by) { return make_float2(a.x * by, a.y * by); }
 
 extern "C" __global__ void guide_backward(
@@ -60,12 +46,11 @@ extern "C" __global__ void guide_backward(
     const int row = blockIdx.y * blockDim.y + threadIdx.y;
     if (column >= side || row >= side) return;
     const Face face = faces[blockIdx.z];
-    const float2* rises = face.forward;
-    const float2* falls = face.forward + plane;
+    const Forward rises = {face.forward, side}, falls = {face.forward + plane, side};
     const float x = static_cast<float>(column), y = static_cast<float>(row);
     const float to_lattice = 1.0f / step_px;
-    float2 upper = scaled(inverse(rises, x, y, side, to_lattice, steps, 1.0f), step_px);
-    const float2 lower = scaled(inverse(falls, x, y, side, to_lattice, steps, 1.0f), step_px);
+    float2 upper = scaled(inverse(rises, x, y, to_lattice, steps, 1.0f), step_px);
+    const float2 lower = scaled(inverse(falls, x, y, to_lattice, steps, 1.0f), step_px);
 
     float2 joined = upper;
     if (face.line_count > 0) {
@@ -76,9 +61,7 @@ extern "C" __global__ void guide_backward(
     // A falling lid stretches the skin most: there the upper field is solved anew, in short steps.
     for (int i = 0; i < face.line_count; ++i) {
         if (holds(face.lines[i].stretched, column, row)) {
-            upper = scaled(
-                inverse(rises, x, y, side, to_lattice, eye_steps, eye_relax), step_px
-            );
+            upper = scaled(inverse(rises, x, y, to_lattice, eye_steps, eye_relax), step_px);
             break;
         }
     }

@@ -32,40 +32,8 @@ struct Lattice {
     float to_lattice;
 };
 
-struct Rgba {
-    int r, g, b, a;
-};
-
 // A hard edge: a mean of both flows would sample what lies between the rims.
 constexpr float EDGE_PX = 0.05f;
-
-// Bytes become floats by their bits, 2^23 too large, and floats whole numbers by adding as much:
-// exact, rounded to even as rintf rounds, and several times as quick as conversions.
-constexpr float LIFT = 8388608.0f;
-constexpr unsigned LIFT_BITS = 0x4B000000u;
-
-__device__ inline float lifted(unsigned word, int byte) {
-    return __uint_as_float(__byte_perm(word, LIFT_BITS, 0x7540u | byte));
-}
-
-__device__ inline int rounded(float value) { return __float_as_uint(value + LIFT) & 0xFF; }
-
-__device__ inline float mixed_lifted(float a, float b, float share) {
-    return (a - LIFT) + (b - a) * share;
-}
-
-__device__ inline Rgba sample(const unsigned* source, const Taps& taps) {
-    const unsigned a = source[taps.at[0]], b = source[taps.at[1]];
-    const unsigned c = source[taps.at[2]], d = source[taps.at[3]];
-    int found[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        const float over = mixed_lifted(lifted(a, i), lifted(b, i), taps.right);
-        const float under = mixed_lifted(lifted(c, i), lifted(d, i), taps.right);
-        found[i] = rounded(mixed(over, under, taps.down));
-    }
-    return {found[0], found[1], found[2], found[3]};
-}
 
 // The line in whose window a pixel is; the last, where windows overlap.
 __device__ inline const Line* line_at(const Picture& picture, int x, int y) {
@@ -89,15 +57,6 @@ __device__ inline float2 joined_flow(
     const float2 over = sample(picture.flows + lattice.plane, taps);
     const float2 under = sample(picture.flows + 2 * lattice.plane, taps);
     return mixed(over, under, share_below(line, x, y, EDGE_PX));
-}
-
-__device__ inline Rgba warped(const Picture& picture, float2 flow, float x, float y) {
-    const float scale = picture.scale, middle = (scale - 1.0f) / 2.0f;
-    const Taps taps = taps_around(
-        flow.x * scale + (x * scale + middle), flow.y * scale + (y * scale + middle),
-        picture.source_width, picture.source_height
-    );
-    return sample(picture.source, taps);
 }
 
 __device__ inline int laid_over(int under, int over, int alpha) {
@@ -155,7 +114,10 @@ __device__ inline void compose(
     }
 #pragma unroll
     for (int i = 0; i < WIDE * HIGH; ++i) {
-        done[i] = warped(picture, flow[i], x_px[i], y_px[i]);
+        done[i] = warped(
+            picture.source, picture.source_width, picture.source_height, picture.scale, flow[i],
+            x_px[i], y_px[i]
+        );
     }
     for (int n = 0; n < picture.patch_count; ++n) {
         const Patch patch = picture.patches[n];

@@ -1,6 +1,7 @@
 """`kernels/cuda/guide.cu` in NumPy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,13 +55,17 @@ def forward_field(fields: F32, drivers: F32) -> F32:
     return total
 
 
-def _inverse(forward: F32, x: F32, y: F32, step_px: int, steps: int, relax: float) -> F32:
+def inverse(
+    forward: Callable[[F32, F32], F32], x: F32, y: F32, step_px: int, steps: int, relax: float
+) -> F32:
+    """Backward flow (..., 2) pixels at places x and y of the lattice, whose `forward` field is in
+    pixels, too."""
     to_lattice, some = _ONE / np.float32(step_px), np.float32(relax)
     kept = _ONE - some
     at_x: Any = x
     at_y: Any = y
     for _ in range(steps):
-        moved = sample(forward, at_x, at_y)
+        moved = forward(at_x, at_y)
         at_x = at_x * kept + (x - moved[..., 0] * to_lattice) * some
         at_y = at_y * kept + (y - moved[..., 1] * to_lattice) * some
     return np.stack([at_x - x, at_y - y], axis=-1) * np.float32(step_px)
@@ -77,9 +82,9 @@ def flows(upper: F32, lower: F32, drivers: F32, lines: Sequence[Line], step_px: 
     """
     side = upper.shape[0]
     y, x = (a.astype(np.float32) for a in np.mgrid[:side, :side])
-    rises, falls = forward_field(upper, drivers), forward_field(lower, drivers)
-    over = _inverse(rises, x, y, step_px, ITERATIONS, 1.0)
-    under = _inverse(falls, x, y, step_px, ITERATIONS, 1.0)
+    rises, falls = (partial(sample, forward_field(reach, drivers)) for reach in (upper, lower))
+    over = inverse(rises, x, y, step_px, ITERATIONS, 1.0)
+    under = inverse(falls, x, y, step_px, ITERATIONS, 1.0)
     joined = over
     if lines:
         step = np.float32(step_px)
@@ -90,5 +95,5 @@ def flows(upper: F32, lower: F32, drivers: F32, lines: Sequence[Line], step_px: 
     for line in lines:
         left, top, right, bottom = line.stretched
         part = slice(top, bottom), slice(left, right)
-        over[part] = _inverse(rises, x[part], y[part], step_px, SHORT_ITERATIONS, SHORT_RELAX)
+        over[part] = inverse(rises, x[part], y[part], step_px, SHORT_ITERATIONS, SHORT_RELAX)
     return np.stack([joined, over, under])

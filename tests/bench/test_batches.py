@@ -18,7 +18,9 @@ def test_every_batch_has_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_sessions_say_different_things() -> None:
     talk = batches.motions(EngineConfig(), batches.SPEECH, 4.0)
     assert len(talk) > 90
-    apart = [abs(one.lip_code - other.lip_code).max() for one, other in zip(talk, talk[7:], strict=False)]
+    apart = [
+        abs(one.lip_code - other.lip_code).max() for one, other in zip(talk, talk[7:], strict=False)
+    ]
     assert max(apart) > 0.01
 
 

@@ -54,11 +54,12 @@ def test_a_talking_avatar_is_as_the_cpu_draws_it(
     painter = NetworkPainter(rig, steps, RenderNetwork("openvino")) if steps else MouthPainter(rig)
     found, expected = drawn(kernels, rig, painter), drawn(usual, rig, painter)
     assert [planes.alpha is not None for planes in found] == [False, True, False, False]
-    pairs = [(one.i420, other.i420) for one, other in zip(found, expected, strict=True)]
-    for one, other in [*pairs, (found[1].alpha, expected[1].alpha)]:
-        # OpenCV samples fields at 32nds of a cell: a level or two where the portrait has edges.
+    pairs = [(one.i420, other.i420, 8) for one, other in zip(found, expected, strict=True)]
+    for one, other, most in [*pairs, (found[1].alpha, expected[1].alpha, 2)]:
+        # OpenCV samples fields at 32nds of a cell: a level or two where the portrait has edges,
+        # and lays eyeballs and plates between rims that it draws otherwise.
         apart = np.abs(one.astype(int) - other)
-        assert apart.mean() < 0.02 and np.quantile(apart, 0.9999) <= 2
+        assert apart.mean() < 0.02 and np.quantile(apart, 0.9999) <= most
 
 
 @everywhere

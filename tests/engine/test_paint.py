@@ -7,10 +7,9 @@ import pytest
 
 from engine import backends
 from engine.frames import EMBEDDING, Motion, Pose
-from engine.paint import NetworkPainter, RenderNetwork, _lit
+from engine.paint import NetworkPainter, RenderNetwork
 from engine.render import guide
 from engine.rig import Rig, build
-from kernels.warp_composite import Patch
 from models import facemodel, weights, window
 from tests.engine.draw import draw
 from tests.engine.faces import FACE_PX, plain_avatar
@@ -99,11 +98,3 @@ def test_a_mouth_half_off_the_picture_is_painted_too(rig: Rig, painter: NetworkP
     for pose in (Pose(x=1.2), Pose(y=-1.3), Pose(x=1.45, y=1.4)):
         (picture,) = draw(rig, Motion(0, OPEN, pose), painter=painter)
         assert picture.shape == (512, 512, 3)
-
-
-def test_plates_are_put_into_the_light_that_the_gains_take_away() -> None:
-    plate = Patch(3, 4, np.full((2, 2, 3), 200, np.uint8), np.full((2, 2), 255, np.uint8))
-    gains = np.array([0.5, 1.0, 2.0], np.float32)
-    lit = _lit(plate, gains)
-    assert (lit.rgb == [255, 200, 100]).all()
-    assert (lit.x, lit.y) == (3, 4) and lit.alpha is plate.alpha

@@ -1,10 +1,13 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from engine.frames import Motion, Pose
-from engine.mouth import MouthPainter
-from engine.render import flow, guide
+from engine.mouth import MouthPainter, mouths
+from engine.render import flow, guide, guides
 from engine.rig import Rig, build
+from kernels.rim import mask
 from models import facemodel
 from models import topology as topo
 from tests.engine.draw import draw
@@ -72,9 +75,9 @@ def test_lips_pressed_beyond_touching_show_no_inside(rig: Rig) -> None:
 
 
 def test_lids_cover_the_eyeball_as_they_fall(rig: Rig) -> None:
-    def seen(blink: float) -> int:
+    def seen(blink: float) -> float:
         eyes = guide(rig, Motion(0, SHUT, blink=(blink, blink))).eyes
-        return sum(int(patch.alpha.sum()) for patch in eyes)
+        return sum(float(eye.fade * mask(eye.rim, eye.corner, eye.size).sum()) for eye in eyes)
 
     assert seen(0.01) > 1.5 * seen(0.5) > 0
     assert seen(1.0) == 0
@@ -88,6 +91,39 @@ def test_face_half_off_the_picture_still_draws(rig: Rig) -> None:
 def test_lip_code_of_another_length_is_refused(rig: Rig) -> None:
     with pytest.raises(ValueError, match=r"lip code is \(3,\), expected"):
         guide(rig, Motion(0, np.zeros(3, np.float32)))
+
+
+def test_a_batch_is_guided_as_each_alone(rig: Rig) -> None:
+    other = build(plain_avatar(), 256, FACE)
+    asked = [
+        (rig, Motion(0, OPEN, Pose(yaw=0.1, roll=0.05), (0.4, 0.0), (0.1, -0.05))),
+        (other, Motion(1, 0.5 * OPEN, Pose(x=1.3), (0.2, 0.3))),
+        (rig, Motion(2, SHUT)),
+        (other, Motion(3, SHUT, blink=(0.0, 1.0), smile=0.4)),
+    ]
+    painters = [MouthPainter(rig) for rig, _ in asked]
+    together = guides(asked)
+    apart = [guide(rig, motion) for rig, motion in asked]
+    assert [len(one.eyes) for one in together] == [2, 1, 0, 0], "one is off the picture"
+    for one, alone in zip(together, apart, strict=True):
+        np.testing.assert_array_equal(one.landmarks, alone.landmarks)
+        for line, other_line in zip(one.lines, alone.lines, strict=True):
+            assert_same(line, other_line)
+        for eye, other_eye in zip(one.eyes, alone.eyes, strict=True):
+            assert_same(eye, other_eye)
+    seen = mouths(painters, together)
+    assert [one is None for one in seen] == [False, False, True, True]
+    for number, one in enumerate(seen):
+        (alone_seen,) = mouths([painters[number]], [apart[number]])
+        assert (one is None) == (alone_seen is None)
+        if one is not None:
+            assert_same(one, alone_seen)
+
+
+def assert_same(one: object, other: object) -> None:
+    assert type(one) is type(other)
+    for field in fields(one):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
 def test_a_smile_lifts_the_corners_and_keeps_the_lips_together(rig: Rig) -> None:

@@ -12,7 +12,8 @@ from kernels.gpu import KERNELS
 from kernels.look import Shown
 from kernels.on_cuda import CudaKernels
 from tests.kernels.host import HostDevice
-from tests.kernels.portraits import moved, patches, portrait, room
+from tests.kernels.overlays import eyes, mouth, plates
+from tests.kernels.portraits import headed, moved, patches, portrait, room
 
 
 def exercise(device: HostDevice) -> None:
@@ -30,10 +31,23 @@ def exercise(device: HostDevice) -> None:
         kernels.windows(guides, over, corners, (13, 7), far)
         for seen in ((13, 7), (9, 5), (30, 16)):
             shown(kernels, guides, corners, seen)
-    wild = moved(kernels, portrait(1, 64), 2)
+    known = headed(1, 92, (31, 57))
+    guides = kernels.guide([moved(kernels, known, seed) for seed in (2, 3)])
+    asked, over = eyes(1, 92), plates(1)
+    kept = [kernels.plates(over), kernels.plates([each[:1, :1] for each in over])]
+    places = ((0.98, 0.98), (0.02, 0.02))
+    drawn = kernels.mouths(kept, [mouth(i, 92, at) for i, at in enumerate(places)])
+    seen = kernels.eyeballs(guides, [asked, asked[1:]])
+    kernels.pictures(guides, [[*each, one] for each, one in zip(seen, drawn, strict=True)])
+    for by in (1e9, 1e38, np.inf, np.nan):
+        place = replace(mouth(1, 92), rim=mouth(1, 92).rim * np.float32(by))
+        kernels.mouths(kept[:1], [replace(place, placements=place.placements * by)])
+    wild = moved(kernels, headed(1, 64), 2)
     for by in (1e9, 1e38, np.inf, np.nan):
         wild.drivers[:] = by
-        kernels.pictures(kernels.guide([wild]), [[]])
+        guides = kernels.guide([wild])
+        kernels.eyeballs(guides, [[replace(eyes(1, 64)[0], gaze_px=(by, by))]])
+        kernels.pictures(guides, [[]])
 
 
 def shown(
@@ -56,10 +70,30 @@ def cropped(device: HostDevice) -> None:
     kernels.pictures(guides, [[]], [replace(whole, pixels=device.empty(4 * 64 * 64 - 8))])
 
 
+def half_a_head(device: HostDevice) -> None:
+    """Draws an eyeball of a face whose head lacks its last points."""
+    kernels = CudaKernels(device)
+    one = moved(kernels, headed(1, 64), 2)
+    guides = kernels.guide([replace(one, face=replace(one.face, head=device.empty(16 * 9)))])
+    kernels.eyeballs(guides, [eyes(1, 64)])
+
+
+def torn(device: HostDevice) -> None:
+    """Draws a mouth whose first plate lacks its last row."""
+    kernels = CudaKernels(device)
+    kept, known = kernels.plates(plates(1)), plates(1)[0].shape
+    less = device.empty(16 * (known[0] - 12) * known[1])
+    addresses = [less.address, *kept.addresses[1:]]
+    kernels.mouths([replace(kept, addresses=addresses, kept=(less, *kept.kept))], [mouth(1, 92)])
+
+
 def short(device: HostDevice, given: int, made: int) -> None:
     """Converts a picture of 16 x 8 with so many bytes lacking of what goes in or comes out."""
     rgb, i420 = device.empty(16 * 8 * 3 - given), device.empty(16 * 8 * 3 // 2 - made)
     rgb_to_i420(device, rgb, i420, (16, 8), 1)
+
+
+_SHORT = {"short backdrop": cropped, "short head": half_a_head, "short plate": torn}
 
 
 def main() -> None:
@@ -67,8 +101,8 @@ def main() -> None:
     device = HostDevice({source: folder / f"{source}.so" for source in KERNELS})
     if what == "all":
         exercise(device)
-    elif what == "short backdrop":
-        cropped(device)
+    elif what in _SHORT:
+        _SHORT[what](device)
     else:
         short(device, *((1, 0) if what == "short input" else (0, 1)))
     sys.stdout.write("exercised\n")

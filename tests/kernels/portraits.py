@@ -1,9 +1,12 @@
 """Made-up portraits that move as faces do: smooth fields, parting lines, patches."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
 from kernels.dispatch import Face, Kernels, Moved, Portrait
+from kernels.eyeballs import POSE_DRIVERS
 from kernels.guide import Line, cells_around
 from kernels.warp_composite import Patch
 
@@ -36,6 +39,12 @@ def portrait(
         clouds = cv2.resize(rng.standard_normal((5, 5)).astype(np.float32), (width, height))
         alpha = np.clip(128 + 300 * clouds, 0, 255).astype(np.uint8)
     return Portrait(source, width / size_px, STEP_PX, upper, lower, alpha)
+
+
+def headed(seed: int, size_px: int, source_px: tuple[int, int] | None = None) -> Portrait:
+    """The same with a head, whose eyeballs can be drawn."""
+    head = smooth(np.random.default_rng(seed + 99), size_px // STEP_PX, POSE_DRIVERS)
+    return replace(portrait(seed, size_px, source_px), head=head)
 
 
 def room(seed: int, size_px: int) -> np.ndarray:

@@ -44,7 +44,9 @@ def test_nothing_is_touched_beyond_its_end() -> None:
     assert "exercised" in done.stdout
 
 
-@pytest.mark.parametrize("what", ["short input", "short output", "short backdrop"])
+@pytest.mark.parametrize(
+    "what", ["short input", "short output", "short backdrop", "short head", "short plate"]
+)
 def test_the_sanitizer_sees_memory_that_is_too_short(what: str) -> None:
     done = sanitized(what)
     assert done.returncode != 0
@@ -79,5 +81,7 @@ def test_headers_are_written_out() -> None:
     for source in KERNELS:
         whole = gpu.text(source)
         assert "#include" not in whole and "#pragma once" not in whole
-        uses = source in ("guide.cu", "warp_composite.cu")
-        assert whole.count("struct Line {") == uses
+        assert whole.count("struct Line {") == (source in ("guide.cu", "warp_composite.cu"))
+        assert whole.count("struct Taps {") == (
+            source not in ("look.cu", "rgb_to_i420.cu", "rows.cu")
+        )
