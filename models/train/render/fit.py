@@ -87,7 +87,7 @@ class TrainConfig:
 
 PRESETS = {
     "lite": TrainConfig(),
-    "base": TrainConfig(steps=60_000, batch=32, net=NETS["base"]),
+    "base": TrainConfig(steps=6000, batch=128, ema=0.999, net=NETS["base"]),
     "student": TrainConfig(steps=300, lr=2e-4, truth=0.6, certain=0.0),
     "consistent": TrainConfig(steps=600, lr=2e-4, halvings=4),
     "sharp": TrainConfig(
