@@ -20,12 +20,12 @@ _RIM_PX, _SOFT_PX = 3.0, 3.0
 """How far around the lips the network may paint, and over what it fades, at `FACE_PX`."""
 _FADE_PX = 6
 """Width of the window's border over which painting fades, so that no edge of it shows."""
-_HUE = np.array([1.3255, 1.0, 0.7830], np.float32)
+HUE = np.array([1.3255, 1.0, 0.7830], np.float32)
 """Mean colour of the portraits' windows over their green, of footage and synthetic heads."""
-_LIKE = np.array([0.25, 1.0, 0.7], np.float32)
+LIKE = np.array([0.25, 1.0, 0.7], np.float32)
 """How far a portrait's red and blue, over its green, are taken for its light's: as far as those of
 people's teeth go with them. Red is mostly skin's own."""
-_BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
+BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
 _LIPS = np.unique(np.concatenate([topo.UPPER_LIP, topo.LOWER_LIP, topo.OUTER_MOUTH_CORNERS]))
 
 
@@ -65,8 +65,8 @@ def tone(portraits: F32) -> F32:
         (B, 3) float32, what its pictures, from 0 to 1, are multiplied by.
     """
     mean = portraits.mean((2, 3)) + np.float32(1e-3)
-    gains = (_HUE * mean[:, 1:2] / mean) ** _LIKE
-    return np.asarray(gains * (mean @ _BRIGHTNESS / (mean * gains @ _BRIGHTNESS))[:, None])
+    gains = (HUE * mean[:, 1:2] / mean) ** LIKE
+    return np.asarray(gains * (mean @ BRIGHTNESS / (mean * gains @ BRIGHTNESS))[:, None])
 
 
 def shown(landmarks: Landmarks, corner: tuple[int, int], face_px: float, gains: F32) -> Shown:

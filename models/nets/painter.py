@@ -16,6 +16,8 @@ from models import window
 from models.nets.attention import Attention
 
 UNSHUFFLE = 4
+HEAD = 32
+"""Channels of a head of attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class PainterConfig:
 PRESETS = {
     "tiny": PainterConfig((16, 24, 32), 1, 48),
     "lite": PainterConfig(),
-    "base": PainterConfig((96, 160, 224), 2, 256, 0.1),
+    "base": PainterConfig((96, 128, 192), 2, 256, 0.1),
 }
 
 
@@ -147,7 +149,7 @@ class Painter(nn.Module):
             kept.append(width)
             if after:
                 self.shrink.append(nn.Conv2d(width, after, 3, stride=2, padding=1))
-        self.attend = Attention(config.channels[-1], config.channels[-1] // 32, 8)
+        self.attend = Attention(config.channels[-1], config.channels[-1] // HEAD, 8)
         self.middle = Block(config.channels[-1], config.channels[-1], code, drop)
         for width, below in zip(reversed(kept), [*reversed(kept[:-1]), 0], strict=True):
             blocks = [Block(2 * width, width, code, drop)]

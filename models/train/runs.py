@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 KEPT_EVERY = 200
@@ -124,7 +125,7 @@ class Course:
         self.mean = {k: v.clone() for k, v in net.state_dict().items()}
         self._run, self._net, self._steps, self._ema = run, net, steps, ema
         self._optimiser, self._schedule, self._beside = optimiser, schedule, dict(beside or {})
-        self._begun, self._figures = time.time(), dict[str, list[float]]()
+        self._begun, self._figures = time.time(), dict[str, list[float | Tensor]]()
         if (saved := run.resume()) is not None:
             net.load_state_dict(saved["net"])
             optimiser.load_state_dict(saved["optimiser"])
@@ -132,18 +133,22 @@ class Course:
             for name, other in self._beside.items():
                 other.load_state_dict(saved[name])
             self.first = saved["step"]
-            self.mean = {k: v.to(self.mean[k].device) for k, v in saved["mean"].items()}
+            for name, value in saved["mean"].items():
+                self.mean[name].copy_(value)
+        # They share the network's memory, so that one list serves all steps.
+        self._learnt = list(net.state_dict().values())
 
     def __iter__(self) -> Iterator[int]:
         """The steps that are left, with a progress bar."""
         left = range(self.first, self._steps)
         yield from tqdm(left, initial=self.first, total=self._steps, mininterval=20)
 
-    def learn(self, step: int, loss: Tensor, figures: Mapping[str, float]) -> None:
+    def learn(self, step: int, loss: Tensor, figures: Mapping[str, float | Tensor]) -> None:
         """Goes one step down the loss; now and then keeps a checkpoint and a row of the curve.
 
         Args:
-            figures: for the curve, the same names at every step; nan where there is none.
+            figures: for the curve, the same names at every step; nan where there is none. Tensors
+                stay where they are until a row is written: to read one would wait for the GPU.
         """
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -151,8 +156,7 @@ class Course:
         self._optimiser.step()
         self._schedule.step()
         decay = min(self._ema, (step + 1) / (step + 10))
-        for name, value in self._net.state_dict().items():
-            self.mean[name].lerp_(value, 1 - decay)
+        get_ema_multi_avg_fn(decay)(list(self.mean.values()), self._learnt, 0)
         for name, figure in figures.items():
             self._figures.setdefault(name, []).append(figure)
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == self._steps:
@@ -165,7 +169,7 @@ class Course:
         self._run.keep(state | {"schedule": self._schedule.state_dict()}, self.mean)
         row: dict[str, float] = {"step": step, "seconds": round(time.time() - self._begun)}
         for name, values in self._figures.items():
-            known = [v for v in values if not np.isnan(v)]
+            known = [v for v in map(float, values) if not np.isnan(v)]
             row[name] = round(float(np.mean(known)), 4) if known else float("nan")
         self._run.log(row)
         self._figures.clear()

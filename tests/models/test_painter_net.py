@@ -8,9 +8,18 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from models import diffusion, weights, window  # noqa: E402
-from models.nets.painter import PRESETS, Painter  # noqa: E402
+from models.nets.painter import PRESETS, Painter, PainterConfig, count  # noqa: E402
 from models.train import runs  # noqa: E402
-from models.train.render import critic, export, fit, latent, losses, score  # noqa: E402
+from models.train.render import (  # noqa: E402
+    command,
+    critic,
+    export,
+    fit,
+    latent,
+    losses,
+    score,
+    widen,
+)
 from models.train.render.batches import Batch, Batches, Variety, mirrored  # noqa: E402
 from models.train.render.samples import INDEX, ROOM_PX, Samples, read  # noqa: E402
 
@@ -149,6 +158,27 @@ def test_batches_show_every_portrait_in_the_same_light(root):
     assert blue(after.guide) > blue(before.guide)  # the gains are the portrait's
 
 
+def test_batches_have_the_tone_that_the_engine_gives_a_portrait(root):
+    batches = Batches(read(root), {"stills": 1.0}, None, 0)
+    portraits = torch.rand(5, 3, 12, 14, generator=torch.Generator().manual_seed(2))
+    portraits[0] = 0
+    wanted = torch.from_numpy(window.tone(portraits.numpy()))
+    torch.testing.assert_close(batches._tone(portraits), wanted)
+
+
+def test_half_of_the_windows_keep_their_grain(root):
+    people = read(root, wanted={"clips_0"})
+    still = Variety(0.0, 0.0, 8, 0.0, 0.0, 0.0, 0.0, 0.0)
+    batch = Batches(people, {"clips": 1.0}, still, 0).draw(40)
+    high, wide = window.HIGH_PX, window.WIDE_PX
+    kept = 0
+    for row in batch.region:
+        assert row.shape == (1, high, wide) and row.max() > 0.99
+        grain = row[0, 8:-8, 8:-8]
+        kept += bool(((grain < 1e-3) | (grain > 1 - 1e-3)).all())
+    assert 12 <= kept <= 28
+
+
 def test_a_latent_of_more_channels_loses_less(root):
     people, judges = (read(root, wanted={f"clips_{i}"}) for i in range(2))
     small, large = (latent.bound(people, judges, channels, 250, 4) for channels in (1, 24))
@@ -175,9 +205,60 @@ def test_the_recipe_of_the_large_network_runs_and_learns(root, tmp_path):
     config = replace(fit.PRESETS["base"], steps=200, batch=4, held_out=())
     fit.train(root, tmp_path / "run", config)
     net = fit.load(tmp_path / "run")
-    assert sum(p.numel() for p in net.parameters()) > 12e6
+    assert 9e6 < count(net) < 13e6
     judges = read(root, wanted=fit.validation(root, ()))
     assert score.people(net, judges, 1).gain_db > 1.0
+
+
+WIDER = [
+    PainterConfig((32, 48, 64), 2, 96, 0.1),
+    PainterConfig((48, 48, 96), 1, 48),
+    PainterConfig((16, 24, 64), 3, 144),
+]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("config", WIDER)
+def test_a_widened_network_paints_the_same_pictures(config):
+    net, given = fresh(), feeds()
+    large = widen.widened(net, config)
+    assert large.config == config and count(large) > count(net)
+    portrait = given[2].flip(3)
+    wanted = net(*given, net.sit(portrait))
+    found = large(*given, large.sit(portrait))
+    assert (wanted.picture - given[2]).abs().max() > 0.01
+    torch.testing.assert_close(found.picture, wanted.picture, atol=2e-5, rtol=0)
+    torch.testing.assert_close(found.mask, wanted.mask, atol=2e-5, rtol=0)
+
+
+def test_copies_of_a_unit_part_in_training():
+    net = widen.widened(fresh(), WIDER[0]).train()
+    noisy, t, guide, region, told = feeds()
+    stem = net.stem.weight
+    assert torch.equal(stem[0::2], stem[1::2])
+    net(noisy, t, guide, region, told, net.sit(guide)).picture.square().mean().backward()
+    for layer in (stem, net.down[1][0].told.weight, net.sit.stem.weight):
+        apart = (layer.grad[0::2] - layer.grad[1::2]).norm()
+        assert apart > 0.1 * layer.grad.norm()
+    fresh_block = net.up[0][1].conv_out.weight
+    assert fresh_block.abs().max() == 0 and fresh_block.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("wrong", [PainterConfig((32, 40, 64), 2, 96), PRESETS["lite"]])
+def test_what_is_no_whole_multiple_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"expected whole multiples of \(16, 24, 32, 48, 1\)"):
+        widen.widened(fresh(), wrong)
+
+
+def test_the_large_network_begins_as_good_as_the_run_it_begins_with(root, tmp_path):
+    small, large = tmp_path / "small", tmp_path / "large"
+    fit.train(root, small, replace(fit.PRESETS["lite"], steps=40, batch=4, held_out=()))
+    told = ["train", str(root), str(large), "--preset", "base", "--begin", str(small)]
+    command.main([*told, "--steps", "1", "--batch", "2", "--held-out", ""])
+    assert fit.load(large).config == PRESETS["base"]
+    judges = read(root, wanted=fit.validation(root, ()))
+    before, after = (score.people(fit.load(run), judges, 1).gain_db for run in (small, large))
+    assert before > 1.0 and after == pytest.approx(before, abs=0.1)
 
 
 def test_open_mouths_are_drawn_more_often(root):

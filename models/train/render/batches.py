@@ -82,6 +82,9 @@ class Batches:
     ) -> None:
         self._people, self._variety, self._device = people, variety, device
         self._dice = np.random.default_rng(seed)
+        self._frame = self._put(window.frame())
+        tone = window.HUE, window.LIKE, window.BRIGHTNESS
+        self._hue, self._like, self._brightness = (self._put(values) for values in tone)
         self._kept = {f.name: self._put(getattr(people.samples, f.name)) for f in fields(Samples)}
         # People count by the root of their samples: neither all alike nor by their number.
         counts = np.bincount(people.person)
@@ -117,13 +120,19 @@ class Batches:
         else:
             stack, told = self._vary(stack, self._lent(told, rows), v)
         portrait, warp, truth, plates, cover, region = stack.split([3, 3, 3, 3, 1, 1], 1)
-        gains = self._put(window.tone(portrait.numpy(force=True)))[..., None, None]
+        gains = self._tone(portrait)[..., None, None]
         guide = warp + cover * ((plates / gains).clamp(0, 1) - warp)
         portrait, guide, truth = (2 * (p * gains).clamp(0, 1) - 1 for p in (portrait, guide, truth))
-        return Batch(portrait, guide, truth, region * self._put(window.frame()), told)
+        return Batch(portrait, guide, truth, region * self._frame, told)
 
     def _put(self, values: npt.NDArray[Any]) -> Tensor:
-        return torch.from_numpy(values).to(self._device)
+        return torch.from_numpy(values).to(self._device, non_blocking=True)
+
+    def _tone(self, portraits: Tensor) -> Tensor:
+        """`window.tone` where the batch is: to fetch the portraits would wait for the GPU."""
+        mean = portraits.mean((2, 3)) + 1e-3
+        gains = (self._hue * mean[:, 1:2] / mean) ** self._like
+        return gains * (mean @ self._brightness / ((mean * gains) @ self._brightness))[:, None]
 
     def _lent(self, told: Tensor, rows: npt.NDArray[np.integer]) -> Tensor:
         """Embeddings of mouths about as open for samples that have none."""
@@ -139,51 +148,43 @@ class Batches:
     def _vary(self, stack: Tensor, told: Tensor, v: Variety) -> tuple[Tensor, Tensor]:
         dice, count = self._dice, len(stack)
         stack = self._moved(stack, v)
-        told = told.clone()
         flip = self._put(dice.random(count) < 0.5)
         stack = torch.where(flip[:, None, None, None], stack.flip(3), stack)
-        told[flip] = mirrored(told[flip])
+        told = torch.where(flip[:, None], mirrored(told), told)
         deaf = self._put(dice.random(count) < v.deaf)
-        told[deaf, _SOUND:] = 0.0
+        told[:, _SOUND:].masked_fill_(deaf[:, None], 0.0)
         colours = stack[:, :9].clamp(0, 1)
         gamma = np.exp(dice.normal(0, v.gamma, (count, 1, 1, 1)))
         gains = np.exp(dice.normal(0, v.tint, (count, 3)) + dice.normal(0, v.light, (count, 1)))
         colours = colours ** self._put(gamma.astype(np.float32))
         factors = np.tile(gains, (1, 3)).astype(np.float32)
         colours = colours * self._put(factors)[..., None, None]
-        blurred = self._put(dice.random(count) < v.blurred)
+        blurred = np.flatnonzero(dice.random(count) < v.blurred)
         teeth = np.exp(dice.normal(0, v.teeth, (count, 1, 1, 1)).astype(np.float32))
         inside = stack[:, 9:12] * self._put(teeth)
-        if blurred.any():
-            colours[blurred] = blur(colours[blurred], float(dice.uniform(0.5, 1.2)))
+        if len(blurred):
+            at = self._put(blurred)
+            colours[at] = blur(colours[at], float(dice.uniform(0.5, 1.2)))
         kept = stack[:, 12:]
         return torch.cat([colours.clamp(0, 1), inside.clamp(0, 1), kept], 1), told
 
     def _moved(self, stack: Tensor, v: Variety) -> Tensor:
         """Half of the samples are only shifted by whole pixels, which keeps their grain."""
-        dice, (high, wide) = self._dice, _SIZE
-        out = stack.new_empty(*stack.shape[:2], high, wide)
-        turned = dice.random(len(stack)) < 0.5
-        for row in np.flatnonzero(~turned):
-            y, x = _ROOM + dice.integers(-v.shift_px, v.shift_px + 1, 2)
-            out[row] = stack[row, :, y : y + high, x : x + wide]
-        rows = np.flatnonzero(turned)
-        if len(rows):
-            angle = dice.normal(0, v.turn, len(rows)).clip(-0.3, 0.3)
-            size = np.exp(dice.normal(0, v.size, (len(rows), 1)).clip(-0.3, 0.22))
-            size = size * np.exp(dice.normal(0, 0.06, (len(rows), 2)))
-            shift = dice.uniform(-v.shift_px, v.shift_px, (len(rows), 2)) / (ROOM_PX / 2)
-            c, s = np.cos(angle), np.sin(angle)
-            matrix = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], 1) * size[:, :, None]
-            matrix = matrix * (np.array([wide, high]) / ROOM_PX)
-            matrix = np.concatenate([matrix, shift[..., None]], 2)
-            theta = self._put(matrix.astype(np.float32))
-            shape = [len(rows), stack.shape[1], high, wide]
-            grid = F.affine_grid(theta, shape, align_corners=False)
-            at = self._put(rows)
-            moved = F.grid_sample(stack[at], grid, padding_mode="border", align_corners=False)
-            out[at] = moved
-        return out
+        dice, (high, wide), count = self._dice, _SIZE, len(stack)
+        turned = dice.random(count) < 0.5
+        angle = dice.normal(0, v.turn, count).clip(-0.3, 0.3)
+        size = np.exp(dice.normal(0, v.size, (count, 1)).clip(-0.3, 0.22))
+        size = size * np.exp(dice.normal(0, 0.06, (count, 2)))
+        shift = dice.uniform(-v.shift_px, v.shift_px, (count, 2))
+        angle, size = angle * turned, np.where(turned[:, None], size, 1.0)
+        shift = np.where(turned[:, None], shift, shift.round()) / (ROOM_PX / 2)
+        c, s = np.cos(angle), np.sin(angle)
+        matrix = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], 1) * size[:, :, None]
+        matrix = matrix * (np.array([wide, high]) / ROOM_PX)
+        matrix = np.concatenate([matrix, shift[..., None]], 2)
+        theta = self._put(matrix.astype(np.float32))
+        grid = F.affine_grid(theta, [count, stack.shape[1], high, wide], align_corners=False)
+        return F.grid_sample(stack, grid, padding_mode="border", align_corners=False)
 
 
 def _middle(stack: Tensor) -> Tensor:

@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 
+from models.nets.painter import PainterConfig
 from models.train.render import export, fit, latent, quantize, score
 from models.train.render.samples import read
+from models.train.render.widen import larger
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -26,7 +28,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--lr", type=float, help="highest learning rate, instead of the preset's")
     p.add_argument("--batch", type=int, help="windows a step, instead of the preset's")
     p.add_argument("--critic", type=float, help="weight of a critic, instead of the preset's")
-    p.add_argument("--begin", type=Path, help="run whose weights to begin with")
+    p.add_argument(
+        "--begin", type=Path, help="run whose weights to begin with, widened for preset base"
+    )
     p.add_argument("--held-out", default=",".join(fit.HELD_OUT), help="people not trained on")
     _add_machine(p)
     p = verbs.add_parser("distil", help="students of 8, 4, 2 and 1 steps, each from the last")
@@ -69,7 +73,9 @@ def _config(args: argparse.Namespace) -> fit.TrainConfig:
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     changed["held_out"] = tuple(p for p in args.held_out.split(",") if p)
     if args.begin:
-        changed |= {"begin": str(args.begin), "net": fit.load(args.begin).config}
+        begun = fit.load(args.begin).config
+        wider = config.net != PainterConfig() and larger(config.net, begun)
+        changed |= {"begin": str(args.begin), "net": config.net if wider else begun}
     return replace(config, **changed)
 
 

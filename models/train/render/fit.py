@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models import diffusion, window
+from models import diffusion
 from models.nets.painter import PRESETS as NETS
 from models.nets.painter import Painted, Painter, PainterConfig, Sitting
 from models.train.render import critic, losses, score
 from models.train.render.batches import Batch, Batches, Variety
 from models.train.render.samples import People, folders, read
+from models.train.render.widen import widened
 from models.train.runs import KEPT_EVERY, Course, Run
 
 HELD_OUT = ("aoc", "lieu", "grid_lbax4n", "grid_sbia1a")
@@ -25,6 +26,8 @@ VALIDATION_EVERY = 12
 """Every so many stills and synthetic heads is kept for validation, with those clips."""
 _PERSUADED = 300
 """Steps over which a critic gains its weight: at first it knows nothing."""
+_JUDGES = 160
+"""Windows of those people that a checkpoint is judged by."""
 STAGES = (8, 4, 2, 1)
 """Steps of the students; the teacher has twice as many as the first."""
 _TOLD = 0.2
@@ -54,7 +57,7 @@ class TrainConfig:
         halvings: how often easy consistency tuning (Geng 2024) halves the way from a prediction's
             time to the earlier one whose prediction it must agree with; 0 for no such tuning. It
             begins with the whole way, where the goal is the truth.
-        begin: run whose weights to begin with.
+        begin: run whose weights to begin with, widened where the network is larger.
         net: sizes.
         variety, weights: of the samples and of the losses.
     """
@@ -84,7 +87,7 @@ class TrainConfig:
 
 PRESETS = {
     "lite": TrainConfig(),
-    "base": TrainConfig(steps=60_000, batch=32, net=NETS["base"]),
+    "base": TrainConfig(steps=6000, batch=128, ema=0.999, net=NETS["base"]),
     "student": TrainConfig(steps=300, lr=2e-4, truth=0.6, certain=0.0),
     "consistent": TrainConfig(steps=600, lr=2e-4, halvings=4),
     "sharp": TrainConfig(
@@ -131,8 +134,7 @@ def _times(config: TrainConfig, count: int, dice: torch.Generator) -> Tensor:
 def _noise(truth: Tensor, t: Tensor, dice: torch.Generator) -> Tensor:
     """For times (B,): at 1 the noise that the engine begins with, else any."""
     noise = torch.randn(truth.shape, generator=dice, device=dice.device)
-    begun = torch.from_numpy(window.noise()).to(dice.device)
-    return torch.where((t == 1)[:, None, None, None], begun, noise)
+    return torch.where((t == 1)[:, None, None, None], score.begun(dice.device), noise)
 
 
 def _steadiness(t: Tensor, most: float) -> Tensor:
@@ -168,9 +170,10 @@ def _agreed(net: Painter, batch: Batch, noise: Tensor, t: Tensor, share: float) 
 
 
 def _net(config: TrainConfig) -> Painter:
-    if config.begin:
-        return load(Path(config.begin))
-    return Painter(config.net).to(memory_format=torch.channels_last)
+    if not config.begin:
+        return Painter(config.net).to(memory_format=torch.channels_last)
+    begun = load(Path(config.begin))
+    return begun if begun.config == config.net else widened(begun, config.net)
 
 
 def train(root: Path, folder: Path, config: TrainConfig, device: str = "cpu") -> None:
@@ -188,10 +191,13 @@ def train(root: Path, folder: Path, config: TrainConfig, device: str = "cpu") ->
     torch.manual_seed(config.seed)
     watched = validation(root, config.held_out)
     people = read(root, but=watched | set(config.held_out))
-    judges = read(root, wanted=watched).opened()
+    judges = score.some(read(root, wanted=watched).opened(), _JUDGES)
     run, net = Run.begin(folder, config), _net(config).to(device)
     teacher = _net(config).to(device).eval() if config.leaps and config.truth < 1 else None
-    optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
+    shown = Painter(config.net).to(device, memory_format=torch.channels_last).eval()
+    optimiser = torch.optim.AdamW(
+        net.parameters(), config.lr, weight_decay=config.weight_decay, fused=device == "cuda"
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.lr, total_steps=config.steps, pct_start=0.06
     )
@@ -212,9 +218,10 @@ def train(root: Path, folder: Path, config: TrainConfig, device: str = "cpu") ->
             loss = loss + min(1.0, step / _PERSUADED) * (found.picture * wish).sum()
             figures |= more
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == config.steps:
-            figures |= _judged(course.mean, judges, config, device)
+            shown.load_state_dict(course.mean)
+            figures |= _judged(shown, judges, config.leaps)
             if rival is None:  # what a critic asks for costs some dB
-                _keep_best(folder, course.mean, figures["gain_db"])
+                _keep_best(folder, course.mean, float(figures["gain_db"]))
         else:
             figures |= dict.fromkeys(("gain_db", "sharpness"), np.nan)
         course.learn(step, loss, figures)
@@ -226,10 +233,12 @@ class Rival:
     def __init__(self, config: TrainConfig, device: str) -> None:
         net = critic.Critic(config.critic_channels)
         self.net = net.to(device, memory_format=torch.channels_last)
-        self.optimiser = torch.optim.Adam(self.net.parameters(), config.critic_lr, (0.5, 0.99))
+        self.optimiser = torch.optim.Adam(
+            self.net.parameters(), config.critic_lr, (0.5, 0.99), fused=device == "cuda"
+        )
         self._match = config.match
 
-    def meet(self, painted: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def meet(self, painted: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Learns from windows (B, 3, H, W) painted from a batch.
 
         Returns:
@@ -247,7 +256,7 @@ class Rival:
             verdict, apart = critic.displeasure(self.net, shown, truth, batch.region)
         (wish,) = torch.autograd.grad(verdict.mean() + self._match * apart.mean(), shown)
         figures = {"doubt": doubt, "verdict": -verdict.mean(), "apart": apart.mean()}
-        return wish, {name: float(value.detach()) for name, value in figures.items()}
+        return wish, {name: value.detach() for name, value in figures.items()}
 
 
 def _loss(
@@ -257,7 +266,7 @@ def _loss(
     config: TrainConfig,
     step: int,
     dice: torch.Generator,
-) -> tuple[Tensor, Painted, dict[str, float]]:
+) -> tuple[Tensor, Painted, dict[str, Tensor | float]]:
     t = _times(config, len(batch.truth), dice)
     noise = _noise(batch.truth, t, dice)
     noisy: Tensor = diffusion.mix(batch.truth, noise, shares(t))
@@ -277,16 +286,11 @@ def _loss(
         led = losses.painted(found.picture, found.mask, goal, batch.region, w)
         each = config.truth * each + (1 - config.truth) * led
     loss = (each * _steadiness(t, config.steadiest)).mean()
-    figures = {"loss": float(loss.detach()), "mask": float(found.mask.detach().mean())}
-    return loss, found, figures
+    return loss, found, {"loss": loss.detach(), "mask": found.mask.detach().mean()}
 
 
-def _judged(
-    mean: dict[str, Tensor], judges: People, config: TrainConfig, device: str
-) -> dict[str, float]:
-    net = Painter(config.net).to(device, memory_format=torch.channels_last).eval()
-    net.load_state_dict(mean)
-    figures = score.people(net, judges, max(1, config.leaps) if config.leaps <= 4 else 4, most=160)
+def _judged(net: Painter, judges: People, leaps: int) -> dict[str, float]:
+    figures = score.people(net, judges, min(max(1, leaps), 4))
     return {"gain_db": figures.gain_db, "sharpness": figures.sharpness}
 
 

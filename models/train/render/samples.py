@@ -103,7 +103,10 @@ class People:
 
     def opened(self) -> "People":
         """Those samples that show some of the mouth's inside; everyone keeps their number."""
-        rows = np.flatnonzero(self.samples.openness() > 0)
+        return self.taken(np.flatnonzero(self.samples.openness() > 0))
+
+    def taken(self, rows: npt.NDArray[np.integer]) -> "People":
+        """Those of some samples; everyone keeps their number."""
         return replace(
             self,
             samples=self.samples.taken(rows),

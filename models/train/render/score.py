@@ -1,6 +1,7 @@
 """Figures of a render network on windows of people: against the guide alone, by steps."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -50,10 +51,16 @@ def energy(picture: Tensor, region: Tensor) -> F64:
     return np.asarray(found.cpu(), np.float64)
 
 
+@cache
+def begun(device: torch.device) -> Tensor:
+    """`window.noise` on a device, (3, 96, 112)."""
+    return torch.from_numpy(window.noise()).to(device)
+
+
 @torch.no_grad()
 def paint(net: Painter, batch: Batch, steps: int) -> Tensor:
     """The windows of a batch, painted in so many steps."""
-    noise = torch.from_numpy(window.noise()).to(batch.truth.device).expand_as(batch.truth)
+    noise = begun(batch.truth.device).expand_as(batch.truth)
     sitting = net.sit(batch.portrait)
 
     def predict(x: Tensor, t: float) -> Tensor:
@@ -64,13 +71,17 @@ def paint(net: Painter, batch: Batch, steps: int) -> Tensor:
     return diffusion.sample(predict, noise, steps)
 
 
-def people(net: Painter, judges: People, steps: int, most: int | None = None) -> Figures:
-    """Figures over people; `most` samples of them all, the same every time."""
+def some(judges: People, most: int) -> People:
+    """At most so many samples of people, the same every time."""
+    rows = np.random.default_rng(0).permutation(len(judges.person))[:most]
+    return judges.taken(np.sort(rows))
+
+
+def people(net: Painter, judges: People, steps: int) -> Figures:
+    """Figures over people."""
     device = str(next(net.parameters()).device)
     batches = Batches(judges, dict.fromkeys(judges.kinds, 1.0), None, 0, device)
     rows = np.arange(len(judges.person))
-    if most is not None and len(rows) > most:
-        rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
     table = []
     for part in np.array_split(rows, max(1, len(rows) // 32)):
         batch = batches.take(part)
