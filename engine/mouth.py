@@ -122,7 +122,7 @@ class MouthPainter:
         self._light = _light(rig)
 
     def plates(self, guided: Guided) -> list[Patch]:
-        """One patch where the lips part, none where they touch; drawn by the CPU."""
+        """One patch where the lips part, none where they touch, on the CPU: for tools and tests."""
         (seen,) = mouths([self], [guided])
         return [] if seen is None else [mouth([p.rgba for p in plates_of(self.rig)], seen)]
 

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from engine import backends
+from engine.composite import Batch
 from engine.frames import EMBEDDING, Motion, Pose
+from engine.mouth import MouthPainter
 from engine.paint import NetworkPainter, RenderNetwork
 from engine.render import guide
 from engine.rig import Rig, build
+from kernels import dispatch
 from models import facemodel, weights, window
 from tests.engine.draw import draw
 from tests.engine.faces import FACE_PX, plain_avatar
@@ -98,3 +101,12 @@ def test_a_mouth_half_off_the_picture_is_painted_too(rig: Rig, painter: NetworkP
     for pose in (Pose(x=1.2), Pose(y=-1.3), Pose(x=1.45, y=1.4)):
         (picture,) = draw(rig, Motion(0, OPEN, pose), painter=painter)
         assert picture.shape == (512, 512, 3)
+
+
+def test_plates_are_put_into_the_light_that_the_gains_take_away(rig: Rig) -> None:
+    batch = Batch(dispatch.load("cpu"), [guide(rig, Motion(0, OPEN))])
+    gains = np.array([0.5, 1.0, 2.0], np.float32)
+    ((plain,),), ((lit,),) = (batch.plates([MouthPainter(rig)], tints) for tints in (None, [gains]))
+    assert (lit.rgb == np.minimum(plain.rgb / gains, 255).astype(np.uint8)).all()
+    assert plain.rgb[..., 0].max() > 127, "some of it is clipped"
+    assert (lit.x, lit.y) == (plain.x, plain.y) and (lit.alpha == plain.alpha).all()
