@@ -7,6 +7,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from kernels.checks import (
+    check_backdrop,
+    check_batch,
+    check_behind,
+    check_eyes,
+    check_mouths,
+    check_patches,
+    check_plates,
+    check_rgb,
+    check_windows,
+)
 from kernels.color import rgb_to_i420
 from kernels.dispatch import (
     Behind,
@@ -17,15 +28,6 @@ from kernels.dispatch import (
     Planes,
     Plates,
     Portrait,
-    check_backdrop,
-    check_batch,
-    check_behind,
-    check_eyes,
-    check_mouths,
-    check_patches,
-    check_plates,
-    check_rgb,
-    check_windows,
     own,
 )
 from kernels.eyeballs import POSE_DRIVERS, Eyeball, eyeball

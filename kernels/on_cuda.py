@@ -7,10 +7,18 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from kernels.cuda.eyeballs import draw_eyeballs, fill_eyes, packed_head
+from kernels.checks import (
+    check_backdrop,
+    check_batch,
+    check_behind,
+    check_eyes,
+    check_patches,
+    check_rgb,
+    check_windows,
+)
+from kernels.cuda.eyeballs import packed_head
 from kernels.cuda.guide import guide, packed_fields, packed_lines, plane_of
 from kernels.cuda.look import blur_taps, look, painted
-from kernels.cuda.plates import draw_plates, fill_mouths, inverted
 from kernels.cuda.rgb_to_i420 import rgb_to_i420
 from kernels.cuda.warp_composite import packed_source, warp_composite
 from kernels.dispatch import (
@@ -20,37 +28,24 @@ from kernels.dispatch import (
     Moved,
     Overlay,
     Planes,
-    Plates,
     Portrait,
-    check_backdrop,
-    check_batch,
-    check_behind,
-    check_eyes,
-    check_mouths,
-    check_patches,
-    check_plates,
-    check_rgb,
-    check_windows,
     own,
 )
 from kernels.eyeballs import Eyeball
 from kernels.gpu import (
-    EYEBALL,
     FACE,
     LINE,
     LOOK,
-    MOUTH,
     PATCH,
     PICTURE,
-    PLATE,
     Arena,
     Array,
     Memory,
 )
 from kernels.look import Shown, Size, reach_px
-from kernels.plates import Mouth
+from kernels.overlays_on_cuda import CudaFace, CudaOverlay, OverlaysOnCuda, before
 from kernels.rows import Rows
-from kernels.rows_on_cuda import CudaRows, RowsOnCuda
+from kernels.rows_on_cuda import CudaRows
 from kernels.warp_composite import Patch
 
 F32 = npt.NDArray[np.float32]
@@ -58,18 +53,7 @@ U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
 
 _FLOW_BYTES = 2 * np.dtype(np.float32).itemsize
-_POINT_BYTES = 2 * np.dtype(np.float32).itemsize
 _FORWARDS, _FLOWS = 2, 3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Face:
-    """A portrait on the device: its source as RGBA, its fields plane by plane, its head if any."""
-
-    portrait: Portrait
-    source: Memory
-    fields: Memory
-    head: Memory | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,36 +65,10 @@ class _Backdrop:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Plates:
-    """Plates on the device, (h, w, 4) float32 each: addresses and (width, height)."""
-
-    addresses: list[int]
-    sizes: list[tuple[int, int]]
-    kept: tuple[Memory, ...]
-
-    @property
-    def count(self) -> int:
-        return len(self.addresses)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Overlay:
-    """A patch on the device: rgb (height, width, 3) and alpha (height, width) uint8 by address, an
-    alpha of 255 everywhere by none."""
-
-    x: int
-    y: int
-    size: Size
-    rgb: int
-    alpha: int
-    kept: Memory
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Guides:
     """Where each face's flows (3, plane, 2) float32, drivers and lines lie on the device."""
 
-    faces: list[_Face]
+    faces: list[CudaFace]
     flows: U64
     drivers: U64
     lines: U64
@@ -145,7 +103,7 @@ class _Looks:
     kept: tuple[Memory, ...]
 
 
-class CudaKernels(RowsOnCuda):
+class CudaKernels(OverlaysOnCuda):
     """See `kernels.dispatch.Kernels`. What comes back lies in pinned memory.
 
     Not for several threads at once: a device does one thing after the other.
@@ -153,14 +111,14 @@ class CudaKernels(RowsOnCuda):
 
     name = "cuda"
 
-    def prepare(self, portrait: Portrait) -> _Face:
+    def prepare(self, portrait: Portrait) -> CudaFace:
         """See `Kernels.prepare`."""
         source = self._upload(packed_source(portrait.source, portrait.alpha))
         fields = self._upload(packed_fields(portrait.upper, portrait.lower))
         known = portrait.head
         head = None if known is None else self._upload(packed_head(known))
         self._device.wait()
-        return _Face(portrait, source, fields, head)
+        return CudaFace(portrait, source, fields, head)
 
     def backdrop(self, rgb: U8) -> _Backdrop:
         """See `Kernels.backdrop`."""
@@ -169,18 +127,10 @@ class CudaKernels(RowsOnCuda):
         self._device.wait()
         return _Backdrop(len(rgb), pixels)
 
-    def plates(self, pictures: Sequence[F32]) -> _Plates:
-        """See `Kernels.plates`."""
-        check_plates(pictures)
-        kept = tuple(self._upload(picture) for picture in pictures)
-        self._device.wait()
-        sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
-        return _Plates([memory.address for memory in kept], sizes, kept)
-
     def guide(self, batch: Sequence[Moved]) -> _Guides:
         """See `Kernels.guide`."""
         check_batch(batch)
-        faces = [own(moved.face, _Face) for moved in batch]
+        faces = [own(moved.face, CudaFace) for moved in batch]
         known = faces[0].portrait
         side, drivers = known.upper.shape[0], known.upper.shape[2]
         forward_bytes, flow_bytes = (n * plane_of(side) * _FLOW_BYTES for n in (_FORWARDS, _FLOWS))
@@ -191,7 +141,7 @@ class CudaKernels(RowsOnCuda):
         packed = packed_lines([line for moved in batch for line in moved.lines], known.step_px)
         nbytes = moves.nbytes + packed.nbytes + len(batch) * FACE.itemsize
         arena = Arena(self._device, nbytes, 3)
-        lines = arena.add(packed) + LINE.itemsize * _before(counts)
+        lines = arena.add(packed) + LINE.itemsize * before(counts)
         number = np.arange(len(batch), dtype=np.uint64)
         table, at = arena.reserve((len(batch),), FACE)
         table["fields"] = [face.fields.address for face in faces]
@@ -213,50 +163,8 @@ class CudaKernels(RowsOnCuda):
         if not every:
             return [[] for _ in eyes]
         of = [number for number, each in enumerate(eyes) for _ in each]
-        faces = [known.faces[number] for number in of]
-        rims = np.concatenate([eye.rim for eye in every])
-        arena = Arena(self._device, rims.nbytes + len(every) * EYEBALL.itemsize, 2)
-        table, at = arena.reserve((len(every),), EYEBALL)
-        fill_eyes(table, every)
-        table["rim"] = arena.add(rims) + _POINT_BYTES * _before([len(eye.rim) for eye in every])
-        table["source"] = [face.source.address for face in faces]
-        table["source_size"] = [face.portrait.source.shape[1::-1] for face in faces]
-        table["scale"] = [face.portrait.scale for face in faces]
-        table["head"] = [0 if face.head is None else face.head.address for face in faces]
-        table["drivers"] = known.drivers[of]
-        made = iter(self._overlays(table, every))
-        arena.send()
-        portrait = faces[0].portrait
-        side, step_px = portrait.upper.shape[0], portrait.step_px
-        draw_eyeballs(self._device, at, len(every), side, step_px, _most(every))
+        made = iter(self._eyes([known.faces[number] for number in of], known.drivers[of], every))
         return [[next(made) for _ in each] for each in eyes]
-
-    def mouths(
-        self, plates: Sequence[Plates], mouths: Sequence[Mouth | None]
-    ) -> list[Overlay | None]:
-        """See `Kernels.mouths`."""
-        check_mouths(plates, mouths)
-        known = [own(each, _Plates) for each in plates]
-        seen = [(kept, one) for kept, one in zip(known, mouths, strict=True) if one is not None]
-        if not seen:
-            return [None] * len(mouths)
-        every = [mouth for _, mouth in seen]
-        counts = [kept.count for kept, _ in seen]
-        rims = np.concatenate([mouth.rim for mouth in every])
-        nbytes = rims.nbytes + sum(counts) * PLATE.itemsize + len(every) * MOUTH.itemsize
-        arena = Arena(self._device, nbytes, 3)
-        listed, at_plates = arena.reserve((sum(counts),), PLATE)
-        listed["rgba"] = [address for kept, _ in seen for address in kept.addresses]
-        listed["size"] = [size for kept, _ in seen for size in kept.sizes]
-        listed["place"] = inverted(np.concatenate([mouth.placements for mouth in every]))
-        table, at = arena.reserve((len(every),), MOUTH)
-        fill_mouths(table, every)
-        table["plates"] = at_plates + PLATE.itemsize * _before(counts)
-        table["rim"] = arena.add(rims) + _POINT_BYTES * _before([len(m.rim) for m in every])
-        made = iter(self._overlays(table, every))
-        arena.send()
-        draw_plates(self._device, at, len(every), _most(every))
-        return [None if mouth is None else next(made) for mouth in mouths]
 
     def windows(
         self,
@@ -338,7 +246,7 @@ class CudaKernels(RowsOnCuda):
             table.copy(), corners, size, seen, guide, region, (windows, soft, arena.memory)
         )
 
-    def painted(self, looks: Looks, made: Rows) -> list[_Overlay]:
+    def painted(self, looks: Looks, made: Rows) -> list[CudaOverlay]:
         """See `Kernels.painted`."""
         known, pictures = own(looks, _Looks), own(made, CudaRows)
         count, each = len(known.table), 3 * known.size[0] * known.size[1]
@@ -351,7 +259,7 @@ class CudaKernels(RowsOnCuda):
         arena.send()
         painted(self._device, at, count, known.size, known.seen)
         return [
-            _Overlay(x, y, known.size, done.address + each * number, 0, done)
+            CudaOverlay(x, y, known.size, done.address + each * number, 0, done)
             for number, (x, y) in enumerate(known.corners)
         ]
 
@@ -382,7 +290,7 @@ class CudaKernels(RowsOnCuda):
         arena, table, at = self._table(guides, patches)
         table["corner"] = corners
         table["out"] = done.address + each * np.arange(count, dtype=np.uint64)
-        place = done.address + count * each + area * _before([int(asked) for asked in clear])
+        place = done.address + count * each + area * before([int(asked) for asked in clear])
         table["alpha"] = np.where(clear, place, 0)
         backs = [None if back is None else own(back, _Backdrop) for back in behind]
         table["behind"] = [0 if back is None else back.pixels.address for back in backs]
@@ -425,45 +333,16 @@ class CudaKernels(RowsOnCuda):
         table["flows"] = guides.flows
         table["lines"], table["line_count"] = guides.lines, guides.counts
         counts = [len(each) for each in patches]
-        table["patches"] = at_patches + PATCH.itemsize * _before(counts)
+        table["patches"] = at_patches + PATCH.itemsize * before(counts)
         table["patch_count"] = counts
         return arena, table, at
 
-    def _overlays(self, table: Array, drawn: Sequence[Eyeball | Mouth]) -> list[_Overlay]:
-        """Where each will be when it is drawn; a table of what is drawn is told so."""
-        areas = [each.size[0] * each.size[1] for each in drawn]
-        memory = self._device.empty(4 * sum(areas))
-        rgb = memory.address + 4 * _before(areas)
-        alpha = rgb + np.array([3 * area for area in areas], np.uint64)
-        table["rgb"], table["alpha"] = rgb, alpha
-        places = zip(rgb.tolist(), alpha.tolist(), strict=True)
-        return [
-            _Overlay(*window.corner, window.size, *place, memory)
-            for window, place in zip(drawn, places, strict=True)
-        ]
 
-    def _upload(self, array: npt.NDArray[np.generic]) -> Memory:
-        arena = Arena(self._device, array.nbytes, 1)
-        arena.add(array)
-        arena.send()
-        return arena.memory
-
-
-def _sent(arena: Arena, patch: Overlay) -> _Overlay:
+def _sent(arena: Arena, patch: Overlay) -> CudaOverlay:
     """A patch where the device finds it: in an arena that is about to be sent, or there already."""
     if not isinstance(patch, Patch):
-        return own(patch, _Overlay)
+        return own(patch, CudaOverlay)
     size = patch.alpha.shape[1], patch.alpha.shape[0]
-    return _Overlay(
+    return CudaOverlay(
         patch.x, patch.y, size, arena.add(patch.rgb), arena.add(patch.alpha), arena.memory
     )
-
-
-def _most(drawn: Sequence[Eyeball | Mouth]) -> tuple[int, int]:
-    """Width of the widest and height of the highest."""
-    return max(each.size[0] for each in drawn), max(each.size[1] for each in drawn)
-
-
-def _before(counts: list[int]) -> U64:
-    """How many come before each."""
-    return np.cumsum([0, *counts[:-1]], dtype=np.uint64)

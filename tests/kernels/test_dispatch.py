@@ -12,7 +12,8 @@ from kernels.on_cpu import CpuKernels
 from kernels.on_cuda import CudaKernels
 from kernels.warp_composite import Patch
 from tests.kernels.devices import ORDERS, device
-from tests.kernels.portraits import drivers, lines, moved, portrait, room
+from tests.kernels.overlays import eyes, mouth, plates
+from tests.kernels.portraits import drivers, headed, lines, moved, portrait, room
 
 
 def kernels_of(name: str) -> Kernels:
@@ -108,13 +109,58 @@ def test_backdrops_and_alpha_that_do_not_fit_are_refused(name: str) -> None:
 def test_what_other_kernels_made_is_refused(name: str) -> None:
     kernels, others = kernels_of(name), kernels_of("cuda" if name == "cpu" else "cpu")
     foreign = moved(others, portrait(0, 64), 1)
-    with pytest.raises(ValueError, match="kernels.on_.* made what is given, expected kernels.on_"):
+    with pytest.raises(ValueError, match=r"on_\w+ made what is given, expected kernels\.\w*on_"):
         kernels.guide([foreign])
-    with pytest.raises(ValueError, match="made what is given, expected kernels.on_"):
+    with pytest.raises(ValueError, match=r"made what is given, expected kernels\.\w*on_"):
         kernels.pictures(others.guide([foreign]), [[]])
     cut = kernels.guide([moved(kernels, portrait(0, 64, cut=True), 1)])
-    with pytest.raises(ValueError, match="made what is given, expected kernels.on_"):
+    with pytest.raises(ValueError, match=r"made what is given, expected kernels\.\w*on_"):
         kernels.pictures(cut, [[]], [others.backdrop(room(0, 64))])
+
+
+@both
+def test_eyes_and_mouths_that_do_not_fit_are_refused(name: str) -> None:
+    kernels, others = kernels_of(name), kernels_of("cuda" if name == "cpu" else "cpu")
+    guides = kernels.guide([moved(kernels, headed(0, 64), 1)])
+    (eye, _), seen = eyes(0, 64), mouth(0, 64)
+    with pytest.raises(ValueError, match="eyes are given for 2 pictures, expected 1"):
+        kernels.eyeballs(guides, [[], []])
+    with pytest.raises(ValueError, match="asked for, but the portrait has no head"):
+        kernels.eyeballs(kernels.guide([moved(kernels, portrait(0, 64), 1)]), [[eye]])
+    with pytest.raises(ValueError, match=r"at \(60, 0\) is not inside 64 px"):
+        kernels.eyeballs(guides, [[replace(eye, corner=(60, 0))]])
+    with pytest.raises(ValueError, match=r"head is \(4, 4, 4\) float32, expected \(16, 16, 4\)"):
+        replace(portrait(0, 64), head=np.zeros((4, 4, 4), np.float32))
+    kept = kernels.plates(plates(0))
+    with pytest.raises(ValueError, match="1 sets of plates and 2 mouths"):
+        kernels.mouths([kept], [seen, None])
+    with pytest.raises(ValueError, match="2 placements, expected 1"):
+        kernels.mouths([kernels.plates(plates(0)[:1])], [seen])
+    with pytest.raises(ValueError, match=r"a plate is \(2, 2, 3\) float32"):
+        kernels.plates([np.zeros((2, 2, 3), np.float32)])
+    with pytest.raises(ValueError, match=r"a plate is \(0, 2, 4\), expected pixels"):
+        kernels.plates([np.zeros((0, 2, 4), np.float32)])
+    with pytest.raises(ValueError, match=r"made what is given, expected kernels\.\w*on_"):
+        kernels.mouths([others.plates(plates(0))], [seen])
+
+
+def test_eyes_and_mouths_that_are_none_are_refused() -> None:
+    (eye, _), seen = eyes(0, 64), mouth(0, 64)
+    for one in (eye, seen):
+        with pytest.raises(ValueError, match=r"a rim is \(3, 2\), expected \(2 K, 2\)"):
+            replace(one, rim=one.rim[:3])
+        with pytest.raises(ValueError, match="a rim is float64, expected float32"):
+            replace(one, rim=one.rim.astype(np.float64))
+        with pytest.raises(ValueError, match=r"size is \(0, 5\), expected at least \(1, 1\)"):
+            replace(one, size=(0, 5))
+    with pytest.raises(ValueError, match="radius_px is 0.0, expected over 0"):
+        replace(eye, radius_px=0.0)
+    with pytest.raises(ValueError, match=r"placements are \(2, 6\), expected \(P, 2, 3\)"):
+        replace(seen, placements=seen.placements.reshape(2, 6))
+    with pytest.raises(ValueError, match="deep_px is 0.0, expected over 0"):
+        replace(seen, deep_px=0.0)
+    with pytest.raises(ValueError, match=r"tint is \(2,\) float32, expected \(3,\) float32"):
+        replace(seen, tint=np.ones(2, np.float32))
 
 
 def test_both_paths_draw_nearly_the_same() -> None:
