@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.frames import Motion
-from engine.rig import STEP_PX, Rig
+from engine.rig import STEP_PX, Rig, turns
 from kernels.eyeballs import Eyeball
 from kernels.guide import Line, cells_around_each, joined_flow, lattice
 from models import topology as topo
@@ -61,8 +61,12 @@ def guide(rig: Rig, motion: Motion, drivers: F32 | None = None) -> Guided:
 
 
 def guides(asked: Sequence[tuple[Rig, Motion]]) -> list[Guided]:
-    """`guide` for a batch: a picture of many takes half the time of one alone."""
-    return _guided(asked, [rig.coefficients(motion) for rig, motion in asked])
+    """`guide` for a batch: a picture of many takes a third of the time of one alone."""
+    known = turns([motion for _, motion in asked])
+    drivers = [
+        rig.coefficients(motion, turn) for (rig, motion), turn in zip(asked, known, strict=True)
+    ]
+    return _guided(asked, drivers)
 
 
 def _guided(asked: Sequence[tuple[Rig, Motion]], drivers: Sequence[F32]) -> list[Guided]:

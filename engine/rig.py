@@ -7,6 +7,7 @@ Two fields are kept for where the face parts: one follows the upper lip and lids
 lower ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -82,8 +83,12 @@ class Rig:
     alpha: U8 | None = None
     behind: U8 | None = None
 
-    def coefficients(self, motion: Motion) -> F32:
+    def coefficients(self, motion: Motion, turn: F64 | None = None) -> F32:
         """The drivers' values: (N, 2) float32 pixels a unit of reach, in x and y.
+
+        Args:
+            motion: what the avatar does.
+            turn: (2, 3), the motion's of `turns` where that is known.
 
         Raises:
             ValueError: the lip code has another length than the face model's.
@@ -91,7 +96,8 @@ class Rig:
         if motion.lip_code.shape != self.opening.shape:
             raise ValueError(f"lip code is {motion.lip_code.shape}, expected {self.opening.shape}")
         pose = motion.pose
-        turn = rotation(np.array((pose.yaw, pose.pitch, pose.roll)))[:2] * pose.scale
+        if turn is None:
+            (turn,) = turns([motion])
         rest = np.eye(2, 3)
         shift = np.array([[pose.x], [pose.y]]) * self.face_px
         values = np.concatenate(
@@ -107,6 +113,14 @@ class Rig:
         if lacking <= 0:
             return code
         return code + self.opening * (lacking / float(self.opening @ self.opening))
+
+
+def turns(motions: Sequence[Motion]) -> F64:
+    """How poses turn and scale a head's (x, y, z) in the picture: (B, 2, 3)."""
+    poses = [motion.pose for motion in motions]
+    angles = np.array([(pose.yaw, pose.pitch, pose.roll) for pose in poses])
+    scales = np.array([pose.scale for pose in poses])
+    return np.asarray(rotation(angles)[:, :2] * scales[:, None, None])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
