@@ -105,6 +105,10 @@ class MouthPainter:
 
     Attributes:
         rig: whose.
+        origins, on_jaw: (P, 2) and (P,) of its plates, see `Plate`.
+        rests, reaches: (L, 2) pixels and (L, 4) of the landmarks that tell how the jaw swings, of
+            the chin and of the lip: where they are at rest, and how the head's pose reaches them.
+        light: how bright the portrait's light is, see `kernels.plates.Mouth`.
     """
 
     def __init__(self, rig: Rig) -> None:
@@ -115,11 +119,15 @@ class MouthPainter:
         # The mouth's own reach of the pose drivers: where the skull carries the plates.
         self._reach = rig.points[topo.UPPER_INNER_LIP[3:-3]].mean(0)[:POSE_DRIVERS]
         plates = plates_of(rig)
-        self._origins = np.array([plate.origin_px for plate in plates])
-        self._on_jaw = np.array([plate.on_jaw for plate in plates])
-        self._rests = [rig.landmarks[rows, :2] for rows in _SWINGING]
-        self._reaches = [rig.points[rows, :POSE_DRIVERS] for rows in _SWINGING]
-        self._light = _light(rig)
+        self.origins = np.array([plate.origin_px for plate in plates])
+        self.on_jaw = np.array([plate.on_jaw for plate in plates])
+        self.rests = [rig.landmarks[rows, :2] for rows in _SWINGING]
+        self.reaches = [rig.points[rows, :POSE_DRIVERS] for rows in _SWINGING]
+        self.light = _light(rig)
+
+    def skull(self, pose: F32) -> F32:
+        """Where a pose's drivers (4, 2) take the middle of the shut mouth: (2,) pixels."""
+        return np.asarray(self._middle + self._reach @ pose, np.float32)
 
     def plates(self, guided: Guided) -> list[Patch]:
         """One patch where the lips part, none where they touch, on the CPU: for tools and tests."""
@@ -139,50 +147,44 @@ def mouths(
         guided: as many.
         tints: (3,) float32 of each, by which colours are divided; none if not given.
     """
-    tints = [None] * len(guided) if tints is None else tints
-    rims = np.stack([each.landmarks[_INNER_LIPS] for each in guided])
+    rims = _stacked([each.landmarks[_INNER_LIPS] for each in guided])
     upper, lower = (_SMOOTH @ rims[:, lip] for lip in range(2))
     gaps = (lower[..., 1] - upper[..., 1]).max(-1).tolist()
-    upper, lower = parted(upper, lower)
+    made: list[Mouth | None] = [None] * len(guided)
+    if not (chosen := [number for number, gap in enumerate(gaps) if gap >= _LEAST_GAP_PX]):
+        return made
+    upper, lower = parted(upper[chosen], lower[chosen])
     rims = np.concatenate([upper, lower[:, ::-1]], axis=1)
-    sizes = np.array([[painter.rig.size_px] for painter in painters])
+    sizes = np.array([[painters[number].rig.size_px] for number in chosen])
     windows = windows_around(rims, _MARGIN_PX, sizes).tolist()
-    placements = _placements(painters, guided)
-    made: list[Mouth | None] = []
-    for number, (painter, (left, top, right, bottom)) in enumerate(
-        zip(painters, windows, strict=True)
-    ):
-        if gaps[number] < _LEAST_GAP_PX or min(right - left, bottom - top) < 2:
-            made.append(None)
+    placements = _placements([painters[n] for n in chosen], [guided[n] for n in chosen])
+    for number, rim, window, placed in zip(chosen, rims, windows, placements, strict=True):
+        left, top, right, bottom = window
+        if min(right - left, bottom - top) < 2:
             continue
-        face_px = painter.rig.face_px
-        made.append(
-            Mouth(
-                corner=(left, top),
-                size=(right - left, bottom - top),
-                rim=rims[number],
-                placements=placements[number],
-                deep_px=_DEEP * face_px,
-                opened=0.70 + 0.30 * min(gaps[number] / (0.10 * face_px), 1.0),
-                light=painter._light,
-                tint=tints[number],
-            )
+        painter = painters[number]
+        made[number] = Mouth(
+            corner=(left, top),
+            size=(right - left, bottom - top),
+            rim=rim,
+            placements=placed,
+            deep_px=_DEEP * painter.rig.face_px,
+            opened=0.70 + 0.30 * min(gaps[number] / (0.10 * painter.rig.face_px), 1.0),
+            light=painter.light,
+            tint=None if tints is None else tints[number],
         )
     return made
 
 
 def _placements(painters: Sequence[MouthPainter], guided: Sequence[Guided]) -> F64:
     """Where each mouth's plates lie in its picture: (M, P, 2, 3)."""
-    drivers = np.stack([each.drivers[:POSE_DRIVERS] for each in guided])
+    drivers = _stacked([each.drivers[:POSE_DRIVERS] for each in guided])
     turns = np.eye(2) + drivers[:, :2].transpose(0, 2, 1)
-    skulls = np.stack(
-        [painter._reach @ pose for painter, pose in zip(painters, drivers, strict=True)]
-    )
-    skulls += np.stack([painter._middle for painter in painters])
-    swings = _swings(painters, guided, drivers)
-    on_jaw = np.stack([painter._on_jaw for painter in painters])[..., None]
-    at = np.where(on_jaw, (skulls + swings)[:, None], skulls[:, None])
-    origins = np.stack([painter._origins for painter in painters])
+    skulls = _stacked([by.skull(pose) for by, pose in zip(painters, drivers, strict=True)])
+    jaws = skulls + _swings(painters, guided, drivers)
+    on_jaw = _stacked([painter.on_jaw for painter in painters])[..., None]
+    at = np.where(on_jaw, jaws[:, None], skulls[:, None])
+    origins = _stacked([painter.origins for painter in painters])
     placements = np.empty((*origins.shape, 3))
     placements[..., :2] = turns[:, None]
     placements[..., 2] = at - (turns[:, None] @ origins[..., None])[..., 0]
@@ -193,13 +195,18 @@ def _swings(painters: Sequence[MouthPainter], guided: Sequence[Guided], drivers:
     """How far each jaw has swung, (M, 2) pixels, beside what the head's pose moves."""
     chin, lip = (
         (
-            np.stack([each.landmarks[rows] for each in guided])
-            - np.stack([painter._rests[which] for painter in painters])
-            - np.stack([painter._reaches[which] for painter in painters]) @ drivers
+            _stacked([each.landmarks[rows] for each in guided])
+            - _stacked([painter.rests[which] for painter in painters])
+            - _stacked([painter.reaches[which] for painter in painters]) @ drivers
         ).mean(1)
         for which, rows in enumerate(_SWINGING)
     )
     return np.asarray((1 - _LIP_SHARE) * chin + _LIP_SHARE * lip, np.float32)
+
+
+def _stacked(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """What `numpy.stack` gives; of one array, as in a call alone, in a twentieth of its time."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _light(rig: Rig) -> float:
