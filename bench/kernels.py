@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.report import Report
 from engine.errors import BackendError, ConfigError
 from kernels.cuda.guide import plane_of
 from kernels.dispatch import MOST, Moved, Portrait
+from kernels.eyeballs import POSE_DRIVERS, Eyeball
 from kernels.gpu import CupyDevice, GpuError, Memory, Size
 from kernels.guide import Line, cells_around
 from kernels.look import Shown
 from kernels.on_cuda import CudaKernels
+from kernels.plates import Mouth
 from kernels.warp_composite import Patch
 from models import window
 
@@ -150,6 +153,11 @@ def _measure(report: Report, device: _Recorder, size_px: int, batch: int) -> Non
     median = float(np.median(whole_ms[1:]))
     report.row(f"{size_px} px, {batch:2}: all, in and out of host memory", ms=median)
     device.forget()
+    _overlays(kernels, moved, size_px)
+    for source in ("eyeballs.cu", "plates.cu"):
+        took_ms = device.took_ms(device.again(source))
+        report.row(f"{size_px} px, {batch:2}: {source.removesuffix('.cu')}", ms=took_ms)
+    device.forget()
     _look(kernels, moved, size_px)
     for source, nbytes in _window_traffic(batch).items():
         _compare(report, device, f"window, {batch:2}", source, nbytes)
@@ -166,6 +174,34 @@ def _compare(report: Report, device: _Recorder, name: str, source: str, nbytes: 
         copy_ms=copied_ms,
         copy_gb_per_s=nbytes / copied_ms / 1e6,
     )
+
+
+def _overlays(kernels: CudaKernels, moved: list[Moved], size_px: int) -> None:
+    """Two eyeballs and a wide open mouth of each picture: they compute more than they move."""
+    eyes = []
+    for across in (0.41, 0.59):
+        rim, corner, size = _opening(size_px, (across, 0.4), 9, (0.09, 0.04))
+        middle = across * size_px, 0.4 * size_px
+        eyes.append(Eyeball(corner, size, rim, middle, 0.015 * size_px, (2.0, 1.0), 1.0))
+    rim, corner, size = _opening(size_px, (0.5, 0.65), 41, (0.16, 0.08))
+    pictures = [np.ones((round(0.1 * size_px), size[0], 4), np.float32)] * 3
+    placements = np.repeat(np.array([[[1.0, 0.1, corner[0]], [-0.1, 1.0, corner[1]]]]), 3, axis=0)
+    mouth = Mouth(corner, size, rim, placements, 0.015 * size_px, 1.0, 1.0)
+    kernels.eyeballs(kernels.guide(moved), [eyes] * len(moved))
+    kernels.mouths([kernels.plates(pictures)] * len(moved), [mouth] * len(moved))
+
+
+def _opening(
+    size_px: int, at: tuple[float, float], points: int, size: tuple[float, float]
+) -> tuple[npt.NDArray[np.float32], tuple[int, int], tuple[int, int]]:
+    """An opening of some share of the picture: its rim, its window's corner and size."""
+    along = np.linspace(-1, 1, points)
+    arc = size[1] / 2 * (1 - along**2)
+    halves = [np.stack([along * size[0] / 2, by * arc], axis=-1) for by in (-1, 1)]
+    rim = (np.concatenate([halves[0], halves[1][::-1]]) + at) * size_px
+    left, top = (int(low) - 4 for low in rim.min(0))
+    wide, high = (int(high) + 4 - low for high, low in zip(rim.max(0), (left, top), strict=True))
+    return rim.astype(np.float32), (left, top), (wide, high)
 
 
 def _look(kernels: CudaKernels, moved: list[Moved], size_px: int) -> None:
@@ -191,7 +227,8 @@ def _batch(kernels: CudaKernels, size_px: int, batch: int) -> tuple[list[Moved],
     source_px = round(size_px * SCALE)
     source = rng.integers(0, 256, (source_px, source_px, 3), np.uint8)
     alpha = rng.integers(0, 256, (source_px, source_px), np.uint8)
-    portrait = Portrait(source, SCALE, STEP_PX, upper, 0.9 * upper, alpha)
+    head = np.repeat(bell, POSE_DRIVERS, axis=2)
+    portrait = Portrait(source, SCALE, STEP_PX, upper, 0.9 * upper, alpha, head)
     lines = []
     for height, left, right in ((0.62, 0.42, 0.58), (0.4, 0.36, 0.45), (0.4, 0.55, 0.64)):
         x = np.linspace(left, right, 11) * size_px

@@ -1,4 +1,5 @@
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,20 @@ def test_what_is_measured_is_a_picture_that_moves() -> None:
     assert moved[0].face is not moved[1].face
     first, second = (made.i420 for made in kernels.pictures(kernels.guide(moved), patches))
     assert np.abs(first.astype(int) - second).mean() > 1
+
+
+def test_eyeballs_and_plates_are_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = device(ORDERS[0])
+    launched, usual = [], on.launch
+
+    def launch(source: str, *given: Any) -> None:
+        launched.append(source)
+        usual(source, *given)
+
+    monkeypatch.setattr(on, "launch", launch)
+    kernels = CudaKernels(on)
+    bench._overlays(kernels, bench._batch(kernels, 128, 2)[0], 128)
+    assert launched[-2:] == ["eyeballs.cu", "plates.cu"]
 
 
 def test_a_copy_of_no_more_than_the_kernel_touches() -> None:
