@@ -156,6 +156,8 @@ class Session:
         self._unspoken: asyncio.Queue[AnyPacket] = asyncio.Queue()
         self._inbox: deque[Pcm] = deque()
         self._wake = asyncio.Event()
+        self._ahead_ms = max(FRAME_MS, engine_config.lookahead_ms)
+        self._enough = _samples(self._ahead_ms)
         self._sent_s: deque[float] = deque(maxlen=100)
         self._latency_ms: deque[float] = deque(maxlen=100)
         self._counts = {"pictures": 0, "dropped": 0, "shed": 0}
@@ -256,9 +258,8 @@ class Session:
         if self._peer.ended.is_set():
             return
         self._worker = worker
-        ahead_ms = max(FRAME_MS, self._engine_config.lookahead_ms)
-        mic = MicClock(self._clock(), ahead_ms)
-        self._voice = Voice(mic.arrival_s, ahead_ms + TYPICAL_WORK_MS)
+        mic = MicClock(self._clock(), self._ahead_ms)
+        self._voice = Voice(mic.arrival_s, self._ahead_ms + TYPICAL_WORK_MS)
         self._mic = mic
         async with asyncio.TaskGroup() as group:
             group.create_task(self._fill(mic), name=f"{self.name}-fill")
@@ -330,7 +331,9 @@ class Session:
         if pcm is None or self._voice is None:
             return
         self._inbox.append(pcm)
-        self._wake.set()
+        # What completes no picture is not worth a thread's turn yet.
+        if pcm.end >= self._enough:
+            self._wake.set()
         for packet in self._voice.push(pcm):
             self._unspoken.put_nowait(packet)
 
@@ -340,8 +343,9 @@ class Session:
         start, end = self._inbox[0].pts, self._inbox[-1].end
         samples = np.concatenate([pcm.samples for pcm in self._inbox])
         self._inbox.clear()
+        self._enough = end + FRAME_SAMPLES - (end - _samples(self._ahead_ms)) % FRAME_SAMPLES
         if _ms(end - start) > BACKLOG_MS:
-            keep = KEEP_MS * SAMPLE_RATE_HZ // 1000
+            keep = _samples(KEEP_MS)
             newest = (end - keep) // FRAME_SAMPLES * FRAME_SAMPLES
             self._drop_pictures((newest - start) // FRAME_SAMPLES)
             samples, start = samples[newest - start :], newest
@@ -394,6 +398,10 @@ def _close(built: asyncio.Future[Worker]) -> None:
 
 def _ms(samples: int) -> int:
     return samples * 1000 // SAMPLE_RATE_HZ
+
+
+def _samples(ms: int) -> int:
+    return ms * SAMPLE_RATE_HZ // 1000
 
 
 def _flash(i420: npt.NDArray[np.uint8], pcm: Pcm) -> npt.NDArray[np.uint8]:
