@@ -25,6 +25,12 @@ _SOUND_TIME_BASE = Fraction(1, SAMPLE_RATE_HZ)
 _VBV_MS = 240
 _KEYFRAME_EVERY_S = 0.4
 _NEVER = 1_000_000
+_FINEST = 8
+"""libvpx's least quantiser, 0 to 63: below it bits and time buy what nobody sees."""
+_STILL = 200
+"""Squared difference below which libvpx leaves a block as it was."""
+_SOUND_EFFORT = 5
+"""Of libopus, 0 to 10."""
 
 
 class VideoEncoder:
@@ -171,13 +177,13 @@ class VideoEncoder:
             self._running_kbps = min(self.target_kbps, self._first_kbps)
             bps = str(self._running_kbps * 1000)
             context.bit_rate = self._running_kbps * 1000
-            context.qmin, context.qmax = 2, 56
+            context.qmin, context.qmax = _FINEST, 56
             context.options = {
                 "deadline": "realtime",
                 "cpu-used": "-12",
                 "lag-in-frames": "0",
                 "error-resilient": "default",
-                "static-thresh": "1",
+                "static-thresh": str(_STILL),
                 "minrate": bps,
                 "maxrate": bps,
                 "bufsize": bps,
@@ -202,6 +208,7 @@ class SoundEncoder:
         context.time_base = _SOUND_TIME_BASE
         context.options = {
             "application": "voip",
+            "compression_level": str(_SOUND_EFFORT),
             "frame_duration": "20",
             "fec": "1",
             "packet_loss": "5",
