@@ -11,7 +11,7 @@ from engine.config import EngineConfig
 from engine.errors import ConfigError
 from engine.frames import EMBEDDING, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Pcm
 from engine.gate import VoiceGate
-from kernels.logmel import BANDS, SILENCE, LogMel
+from kernels.logmel import SILENCE, LogMel
 from kernels.resample import Decimator
 from models import weights
 

@@ -1,4 +1,4 @@
-"""Encoding for the wire: pictures to VP8 or H.264, sound to Opus, one packet at a time."""
+"""Coding for the wire: pictures to VP8 or H.264, sound to and from Opus, a packet at a time."""
 
 import time
 from collections.abc import Callable
@@ -236,3 +236,24 @@ class SoundEncoder:
             start += SOUND_FRAME_SAMPLES
         self._rest = Pcm(start, samples)
         return packets
+
+
+class SoundDecoder:
+    """Decodes Opus to 48 kHz mono."""
+
+    def __init__(self) -> None:
+        context = av.CodecContext.create("libopus", "r")
+        context.format = "s16"
+        context.layout = "mono"
+        context.sample_rate = SAMPLE_RATE_HZ
+        self._context = context
+
+    def decode(self, payload: bytes, pts: int) -> Pcm:
+        """The sound of one packet, whose first sample has this pts.
+
+        Raises:
+            av.FFmpegError: it is no Opus packet.
+        """
+        frames = self._context.decode(av.Packet(payload))
+        heard = [np.frombuffer(frame.planes[0], np.int16, frame.samples) for frame in frames]
+        return Pcm(pts, np.concatenate(heard))

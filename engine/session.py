@@ -149,7 +149,9 @@ class Session:
         self._bitrate = BitrateControl(
             config.video_kbps, config.min_video_kbps, config.max_video_kbps
         )
-        self._peer = Peer(self._bitrate, self._want_keyframe, self._want_bitrate, self._age_s)
+        self._peer = Peer(
+            self._bitrate, self._want_keyframe, self._want_bitrate, self._age_s, self._listen
+        )
         self._worker: Worker | None = None
         self._mic: MicClock | None = None
         self._voice: Voice | None = None
@@ -187,7 +189,6 @@ class Session:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._listen(), name=f"{self.name}-listen"),
                     group.create_task(self._compute(), name=f"{self.name}-compute"),
                     group.create_task(self._measure(), name=f"{self.name}-measure"),
                 ]
@@ -243,14 +244,13 @@ class Session:
             "stages": timings,
         }
 
-    async def _listen(self) -> None:
-        async for pcm in self._peer.microphone():
-            # What comes before the pipeline stands would only be a backlog.
-            if self._mic is not None and self._voice is not None:
-                slipped_s = self._mic.slipped_s
-                self._take(self._mic.push(pcm, self._clock()))
-                if self._mic.slipped_s > slipped_s:
-                    self._voice.rebase((self._mic.slipped_s - slipped_s) * 1000.0)
+    def _listen(self, pcm: Pcm) -> None:
+        # What comes before the pipeline stands would only be a backlog.
+        if self._mic is not None and self._voice is not None:
+            slipped_s = self._mic.slipped_s
+            self._take(self._mic.push(pcm, self._clock()))
+            if self._mic.slipped_s > slipped_s:
+                self._voice.rebase((self._mic.slipped_s - slipped_s) * 1000.0)
 
     async def _compute(self) -> None:
         self._built = self._begin(partial(self._build, self._peer.video_codec))
