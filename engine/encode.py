@@ -255,5 +255,7 @@ class SoundDecoder:
             av.FFmpegError: it is no Opus packet.
         """
         frames = self._context.decode(av.Packet(payload))
-        heard = [np.frombuffer(frame.planes[0], np.int16, frame.samples) for frame in frames]
+        heard = [
+            np.frombuffer(memoryview(frame.planes[0]), np.int16, frame.samples) for frame in frames
+        ]
         return Pcm(pts, np.concatenate(heard))
