@@ -29,6 +29,8 @@ CONNECT_TIMEOUT_S: Final = 15.0
 WORK_TIMEOUT_S: Final = 5.0
 """How long the end of a call waits for a step that is under way."""
 FILL_EVERY_S: Final = 0.02
+FILL_WITHIN_S: Final = 0.1
+"""How soon and how late missing sound is looked for again."""
 MEASURE_EVERY_S: Final = 1.0
 TYPICAL_WORK_MS: Final = 15
 BACKLOG_MS: Final = 1000
@@ -287,8 +289,9 @@ class Session:
 
     async def _fill(self, mic: MicClock) -> None:
         while True:
-            self._take(mic.fill(self._clock()))
-            await asyncio.sleep(FILL_EVERY_S)
+            now = self._clock()
+            self._take(mic.fill(now))
+            await asyncio.sleep(min(FILL_WITHIN_S, max(FILL_EVERY_S, mic.fill_s(now) - now)))
 
     async def _speak(self, voice: Voice) -> None:
         while True:
