@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.config import EngineConfig, ServerConfig
 from engine.encode import AnyPacket, VideoCodec, VideoEncoder
 from engine.frames import FPS, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, Picture
 from engine.metrics import ServerMetrics, StageTimes
 from engine.mic import MicClock
+from engine.probe import flash
 from engine.renderer import Share
 from engine.transport import BitrateControl, Peer
 from engine.voice import STALE_MS, Voice
@@ -36,11 +36,6 @@ TYPICAL_WORK_MS: Final = 15
 BACKLOG_MS: Final = 1000
 """Sound that waits for the pipeline; beyond it all but the newest `KEEP_MS` is passed over."""
 KEEP_MS: Final = 200
-
-PROBE_PX: Final = 64
-_PROBE_HZ: Final = 1000.0
-_PROBE_BLOCKS: Final = 4
-_PROBE_LEVEL: Final = 0.02
 
 
 class PipelineLike(Protocol):
@@ -105,7 +100,7 @@ class Worker:
             index = picture.index + self._base // FRAME_SAMPLES
             packets: list[AnyPacket] = []
             if picture.i420 is not None:
-                i420 = _flash(picture.i420, picture.pcm) if self._probe else picture.i420
+                i420 = flash(picture.i420, picture.pcm) if self._probe else picture.i420
                 with timings.measure("encode"):
                     packets = self.encoder.encode(i420, index)
             done.append(Encoded(index, packets))
@@ -405,25 +400,3 @@ def _ms(samples: int) -> int:
 
 def _samples(ms: int) -> int:
     return ms * SAMPLE_RATE_HZ // 1000
-
-
-def _flash(i420: npt.NDArray[np.uint8], pcm: Pcm) -> npt.NDArray[np.uint8]:
-    """The picture with a square, top left, white while its sound beeps at 1 kHz, else black."""
-    marked = i420.copy()
-    height, width = i420.shape[0] * 2 // 3, i420.shape[1]
-    marked[:PROBE_PX, :PROBE_PX] = 235 if _beeps(pcm.samples) else 16
-    half = PROBE_PX // 2
-    chroma = marked[height:].reshape(2, height // 2, width // 2)
-    chroma[:, :half, :half] = 128
-    return marked
-
-
-def _beeps(samples: npt.NDArray[np.int16]) -> bool:
-    """Whether a tone of 1 kHz fills at least half of the sound."""
-    blocks = samples.astype(np.float32).reshape(_PROBE_BLOCKS, -1) / 32_768
-    time_s = np.arange(blocks.shape[1]) / SAMPLE_RATE_HZ
-    tone = np.exp(-2j * np.pi * _PROBE_HZ * time_s).astype(np.complex64)
-    amplitude = 2 * np.abs(blocks @ tone) / blocks.shape[1]
-    rms = np.sqrt(np.mean(blocks**2, axis=1))
-    held = (amplitude > _PROBE_LEVEL) & (amplitude > rms)
-    return int(held.sum()) * 2 >= _PROBE_BLOCKS
