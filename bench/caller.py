@@ -56,7 +56,11 @@ class Microphone(MediaStreamTrack):
         self._encoder.layout = "mono"
         self._encoder.sample_rate = SAMPLE_RATE_HZ
         self._encoder.bit_rate = 32_000
-        self._encoder.options = {"application": "voip", "frame_duration": str(PTIME_MS)}
+        self._encoder.options = {
+            "application": "voip",
+            "compression_level": "0",
+            "frame_duration": str(PTIME_MS),
+        }
 
     @property
     def said(self) -> int:

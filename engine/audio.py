@@ -11,7 +11,7 @@ from engine.config import EngineConfig
 from engine.errors import ConfigError
 from engine.frames import EMBEDDING, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Pcm
 from engine.gate import VoiceGate
-from kernels.logmel import BANDS, SILENCE, LogMel
+from kernels.logmel import SILENCE, LogMel
 from kernels.resample import Decimator
 from models import weights
 
@@ -101,35 +101,40 @@ class AudioStage:
         # Chunks end on `lookahead`, so the first ones reach back before the sound began.
         lead = -self._ahead_hops % _HOPS
         self._index = (_HOPS - lead - self._ahead_hops) // _HOPS
-        self._mels = [SILENCE] * lead
+        self._lead = np.tile(SILENCE, (lead, 1))
         for part in (self._decimator, self._logmel, self._gate):
             part.reset()
 
     def _hear(self, samples: npt.NDArray[np.int16]) -> list[AudioFrame]:
-        """Works hop by hop, so that how the sound was cut cannot matter."""
+        """Works chunk by chunk, so that how the sound was cut cannot matter."""
         held = np.concatenate([self._pending, samples])
-        count = len(held) // _HOP
-        self._pending = held[count * _HOP :]
         frames = []
-        for hop in held[: count * _HOP].reshape(count, _HOP):
-            frame = self._hop(hop)
+        # The first chunk is shorter where it reaches back before the sound began.
+        while len(held) >= (wanted := (_HOPS - len(self._lead)) * _HOP):
+            frame = self._chunk(held[:wanted])
+            held = held[wanted:]
             if frame is not None:
                 frames.append(frame)
+        self._pending = held
         return frames
 
-    def _hop(self, hop: npt.NDArray[np.int16]) -> AudioFrame | None:
-        pcm = self._decimator.push(hop.astype(np.float32) / 32768.0)
-        mel = self._logmel.push(pcm)[0]
-        voice = self._gate.push(np.clip(pcm * 32768.0, -32768, 32767).astype(np.int16), mel)
-        db = 10 * np.log10(float(pcm @ pcm) / len(pcm) + 1e-10)
-        loud = min(1.0, max(0.0, (db - _QUIET_DB) / (_LOUD_DB - _QUIET_DB)))
-        self._energy += 0.25 * (loud - self._energy)
-        self._mels.append(mel)
-        if len(self._mels) < _HOPS:
-            return None
-        feeds = {"mel": np.reshape(self._mels, (1, _HOPS, BANDS)), "state": self._state}
-        found = self._network.run(feeds)
-        self._mels, self._state = [], found["next_state"]
+    def _chunk(self, sound: npt.NDArray[np.int16]) -> AudioFrame | None:
+        """One step of the network: its hops together, since each call of NumPy costs its own."""
+        pcm = self._decimator.push(sound.astype(np.float32) / 32768.0)
+        mels = self._logmel.push(pcm)
+        heard = np.clip(pcm * 32768.0, -32768, 32767).astype(np.int16)
+        hops = pcm.reshape(len(mels), -1)
+        power = np.add.reduce(hops * hops, axis=1) / hops.shape[1]
+        loud = (10 * np.log10(power + 1e-10) - _QUIET_DB) / (_LOUD_DB - _QUIET_DB)
+        voice = 0.0
+        parts = heard.reshape(hops.shape)
+        for part, mel, loudness in zip(parts, mels, loud.tolist(), strict=True):
+            voice = self._gate.push(part, mel)
+            self._energy += 0.25 * (min(1.0, max(0.0, loudness)) - self._energy)
+        if len(self._lead):
+            mels, self._lead = np.concatenate([self._lead, mels]), self._lead[:0]
+        found = self._network.run({"mel": mels[None], "state": self._state})
+        self._state = found["next_state"]
         index, self._index = self._index, self._index + 1
         if index < 0:
             return None

@@ -1,4 +1,4 @@
-"""Encoding for the wire: pictures to VP8 or H.264, sound to Opus, one packet at a time."""
+"""Coding for the wire: pictures to VP8 or H.264, sound to and from Opus, a packet at a time."""
 
 import time
 from collections.abc import Callable
@@ -25,6 +25,12 @@ _SOUND_TIME_BASE = Fraction(1, SAMPLE_RATE_HZ)
 _VBV_MS = 240
 _KEYFRAME_EVERY_S = 0.4
 _NEVER = 1_000_000
+_FINEST = 8
+"""libvpx's least quantiser, 0 to 63: below it bits and time buy what nobody sees."""
+_STILL = 200
+"""Squared difference below which libvpx leaves a block as it was."""
+_SOUND_EFFORT = 5
+"""Of libopus, 0 to 10."""
 
 
 class VideoEncoder:
@@ -171,13 +177,13 @@ class VideoEncoder:
             self._running_kbps = min(self.target_kbps, self._first_kbps)
             bps = str(self._running_kbps * 1000)
             context.bit_rate = self._running_kbps * 1000
-            context.qmin, context.qmax = 2, 56
+            context.qmin, context.qmax = _FINEST, 56
             context.options = {
                 "deadline": "realtime",
                 "cpu-used": "-12",
                 "lag-in-frames": "0",
                 "error-resilient": "default",
-                "static-thresh": "1",
+                "static-thresh": str(_STILL),
                 "minrate": bps,
                 "maxrate": bps,
                 "bufsize": bps,
@@ -202,6 +208,7 @@ class SoundEncoder:
         context.time_base = _SOUND_TIME_BASE
         context.options = {
             "application": "voip",
+            "compression_level": str(_SOUND_EFFORT),
             "frame_duration": "20",
             "fec": "1",
             "packet_loss": "5",
@@ -229,3 +236,26 @@ class SoundEncoder:
             start += SOUND_FRAME_SAMPLES
         self._rest = Pcm(start, samples)
         return packets
+
+
+class SoundDecoder:
+    """Decodes Opus to 48 kHz mono."""
+
+    def __init__(self) -> None:
+        context = av.CodecContext.create("libopus", "r")
+        context.format = "s16"
+        context.layout = "mono"
+        context.sample_rate = SAMPLE_RATE_HZ
+        self._context = context
+
+    def decode(self, payload: bytes, pts: int) -> Pcm:
+        """The sound of one packet, whose first sample has this pts.
+
+        Raises:
+            av.FFmpegError: it is no Opus packet.
+        """
+        frames = self._context.decode(av.Packet(payload))
+        heard = [
+            np.frombuffer(memoryview(frame.planes[0]), np.int16, frame.samples) for frame in frames
+        ]
+        return Pcm(pts, np.concatenate(heard))

@@ -22,6 +22,10 @@ ROOM: Final = 0.1
 PATIENCE: Final = 5
 """Calm periods before a rate is raised; twice as many each time that this turns out too early."""
 MOST_PATIENCE: Final = 60
+GENTLE: Final = 3
+"""The stride that one begins with who comes where there may be no room."""
+CLIMB: Final = 1
+"""Calm periods before a rate is raised, until the first shortage after such a one has come."""
 _TOO_EARLY_S: Final = 10.0
 _RAISED_AT_ONCE: Final = 0.04
 
@@ -41,7 +45,7 @@ class Governor:
 
     A session's stride is never smaller than an older one's, and the oldest keeps its full rate.
     Where some session is lowered, one that joins begins at the floor, so that nobody older pays
-    for it.
+    for it; where there may be no room it begins with few pictures, and rises until they are missed.
 
     Args:
         now_s: seconds, monotonic, as in every other call.
@@ -57,10 +61,15 @@ class Governor:
         self._patience = PATIENCE
         self._raised_s: float | None = None
         self._settling = False
+        self._climbing = False
 
-    def join(self, session: int) -> None:
-        """A session begins; it is the newest."""
-        self._strides[session] = LOWEST if self.lowered else 1
+    def join(self, session: int, gently: bool = False) -> None:
+        """A session begins; it is the newest. `gently` where there may be no room for it."""
+        if self.lowered:
+            self._strides[session] = LOWEST
+        else:
+            self._strides[session] = GENTLE if gently else 1
+            self._climbing = gently
         self._periods[session] = _Period()
 
     def leave(self, session: int) -> None:
@@ -132,7 +141,7 @@ class Governor:
             self._missed = self._due = 0
         if self._strikes >= STRIKES:
             return self._lower(now_s, self._missed / self._due)
-        if self.lowered and self._calm >= self._patience:
+        if self.lowered and self._calm >= (CLIMB if self._climbing else self._patience):
             return self._raise(now_s)
         return False
 
@@ -144,6 +153,7 @@ class Governor:
         missed: a picture now and then is a smaller loss than half of them.
         """
         self._strikes = self._missed = self._due = self._calm = 0
+        self._climbing = False
         if self._raised_s is not None and now_s - self._raised_s < _TOO_EARLY_S:
             self._patience = min(MOST_PATIENCE, 2 * self._patience)
         self._raised_s = None

@@ -110,6 +110,11 @@ class MicClock:
             samples = self._conceal(start - self._next, samples)
         return self._give(samples)
 
+    def fill_s(self, now_s: float) -> float:
+        """Wall time from which `fill` will give something, unless sound comes before."""
+        patience_s = 0.0 if self._offset is None else self._patience_s(now_s)
+        return self.arrival_s(self._next) + patience_s
+
     def fill(self, now_s: float) -> Pcm | None:
         """Gives silence for time that has passed without sound, if there is any."""
         patience_s = 0.0 if self._offset is None else self._patience_s(now_s)

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Final, Generic, TypeVar
 
-from engine.frames import FRAME_MS
+from engine.frames import FPS, FRAME_MS
 from engine.governor import FLOOR_FPS, LOWEST, Governor
 
 P = TypeVar("P")
@@ -13,6 +13,8 @@ FRAME_S: Final = FRAME_MS / 1000
 PATIENCE_S: Final = 1 / FLOOR_FPS
 """A session without a picture for so long comes first, and gets one even if it will be late."""
 _SPARE: Final = 1.5
+_CROWDED: Final = 0.4
+"""Share of the time of those who draw: on a CPU sound and encoding take about as much again."""
 _TIGHT: Final = 0.5
 _RISE, _FALL = 0.1, 0.5
 """How far an estimate follows a longer and a shorter time: one hiccup tells little."""
@@ -123,7 +125,7 @@ class Scheduler(Generic[P]):
             raise ValueError(f"runners is {runners}, expected at least 1")
         self.total = Counts()
         self._sizes = tuple(sizes)
-        self._free = runners
+        self._runners = self._free = runners
         self._governor = Governor(now_s)
         self._sessions: dict[int, _Session[P]] = {}
         self._waiting: dict[int, Job[P]] = {}
@@ -142,7 +144,7 @@ class Scheduler(Generic[P]):
     def join(self, session: int, kind: Hashable, now_s: float) -> None:
         """A session begins. Only pictures of equal kinds are drawn together."""
         self._sessions[session] = _Session(kind, Counts(), served_s=now_s)
-        self._governor.join(session)
+        self._governor.join(session, self._crowded(kind))
 
     def leave(self, session: int) -> list[Job[P]]:
         """A session has ended; gives its pictures that nobody waits for any more."""
@@ -302,6 +304,12 @@ class Scheduler(Generic[P]):
         """Seconds that a batch is expected to take: at least what smaller ones take."""
         known = (self._cost_s.get((kind, each)) for each in self._sizes if each <= size)
         return max((cost for cost in known if cost is not None), default=0.0)
+
+    def _crowded(self, kind: Hashable) -> bool:
+        """Whether all at their full rate would keep those who draw too long from other work."""
+        known = [cost_s / size for (other, size), cost_s in self._cost_s.items() if other == kind]
+        busy = len(self._sessions) * FPS * min(known, default=0.0) / self._runners
+        return busy > _CROWDED
 
     def _learn(self, batch: Batch[P], took_s: float) -> None:
         key = (batch.kind, batch.size)

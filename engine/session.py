@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.config import EngineConfig, ServerConfig
 from engine.encode import AnyPacket, VideoCodec, VideoEncoder
 from engine.frames import FPS, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, Picture
 from engine.metrics import ServerMetrics, StageTimes
 from engine.mic import MicClock
+from engine.probe import flash
 from engine.renderer import Share
 from engine.transport import BitrateControl, Peer
 from engine.voice import STALE_MS, Voice
@@ -29,16 +29,13 @@ CONNECT_TIMEOUT_S: Final = 15.0
 WORK_TIMEOUT_S: Final = 5.0
 """How long the end of a call waits for a step that is under way."""
 FILL_EVERY_S: Final = 0.02
+FILL_WITHIN_S: Final = 0.1
+"""How soon and how late missing sound is looked for again."""
 MEASURE_EVERY_S: Final = 1.0
 TYPICAL_WORK_MS: Final = 15
 BACKLOG_MS: Final = 1000
 """Sound that waits for the pipeline; beyond it all but the newest `KEEP_MS` is passed over."""
 KEEP_MS: Final = 200
-
-PROBE_PX: Final = 64
-_PROBE_HZ: Final = 1000.0
-_PROBE_BLOCKS: Final = 4
-_PROBE_LEVEL: Final = 0.02
 
 
 class PipelineLike(Protocol):
@@ -103,7 +100,7 @@ class Worker:
             index = picture.index + self._base // FRAME_SAMPLES
             packets: list[AnyPacket] = []
             if picture.i420 is not None:
-                i420 = _flash(picture.i420, picture.pcm) if self._probe else picture.i420
+                i420 = flash(picture.i420, picture.pcm) if self._probe else picture.i420
                 with timings.measure("encode"):
                     packets = self.encoder.encode(i420, index)
             done.append(Encoded(index, packets))
@@ -149,13 +146,17 @@ class Session:
         self._bitrate = BitrateControl(
             config.video_kbps, config.min_video_kbps, config.max_video_kbps
         )
-        self._peer = Peer(self._bitrate, self._want_keyframe, self._want_bitrate, self._age_s)
+        self._peer = Peer(
+            self._bitrate, self._want_keyframe, self._want_bitrate, self._age_s, self._listen
+        )
         self._worker: Worker | None = None
         self._mic: MicClock | None = None
         self._voice: Voice | None = None
         self._unspoken: asyncio.Queue[AnyPacket] = asyncio.Queue()
         self._inbox: deque[Pcm] = deque()
         self._wake = asyncio.Event()
+        self._ahead_ms = max(FRAME_MS, engine_config.lookahead_ms)
+        self._enough = _samples(self._ahead_ms)
         self._sent_s: deque[float] = deque(maxlen=100)
         self._latency_ms: deque[float] = deque(maxlen=100)
         self._counts = {"pictures": 0, "dropped": 0, "shed": 0}
@@ -185,7 +186,6 @@ class Session:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._listen(), name=f"{self.name}-listen"),
                     group.create_task(self._compute(), name=f"{self.name}-compute"),
                     group.create_task(self._measure(), name=f"{self.name}-measure"),
                 ]
@@ -241,14 +241,13 @@ class Session:
             "stages": timings,
         }
 
-    async def _listen(self) -> None:
-        async for pcm in self._peer.microphone():
-            # What comes before the pipeline stands would only be a backlog.
-            if self._mic is not None and self._voice is not None:
-                slipped_s = self._mic.slipped_s
-                self._take(self._mic.push(pcm, self._clock()))
-                if self._mic.slipped_s > slipped_s:
-                    self._voice.rebase((self._mic.slipped_s - slipped_s) * 1000.0)
+    def _listen(self, pcm: Pcm) -> None:
+        # What comes before the pipeline stands would only be a backlog.
+        if self._mic is not None and self._voice is not None:
+            slipped_s = self._mic.slipped_s
+            self._take(self._mic.push(pcm, self._clock()))
+            if self._mic.slipped_s > slipped_s:
+                self._voice.rebase((self._mic.slipped_s - slipped_s) * 1000.0)
 
     async def _compute(self) -> None:
         self._built = self._begin(partial(self._build, self._peer.video_codec))
@@ -256,9 +255,8 @@ class Session:
         if self._peer.ended.is_set():
             return
         self._worker = worker
-        ahead_ms = max(FRAME_MS, self._engine_config.lookahead_ms)
-        mic = MicClock(self._clock(), ahead_ms)
-        self._voice = Voice(mic.arrival_s, ahead_ms + TYPICAL_WORK_MS)
+        mic = MicClock(self._clock(), self._ahead_ms)
+        self._voice = Voice(mic.arrival_s, self._ahead_ms + TYPICAL_WORK_MS)
         self._mic = mic
         async with asyncio.TaskGroup() as group:
             group.create_task(self._fill(mic), name=f"{self.name}-fill")
@@ -286,8 +284,9 @@ class Session:
 
     async def _fill(self, mic: MicClock) -> None:
         while True:
-            self._take(mic.fill(self._clock()))
-            await asyncio.sleep(FILL_EVERY_S)
+            now = self._clock()
+            self._take(mic.fill(now))
+            await asyncio.sleep(min(FILL_WITHIN_S, max(FILL_EVERY_S, mic.fill_s(now) - now)))
 
     async def _speak(self, voice: Voice) -> None:
         while True:
@@ -330,7 +329,9 @@ class Session:
         if pcm is None or self._voice is None:
             return
         self._inbox.append(pcm)
-        self._wake.set()
+        # What completes no picture is not worth a thread's turn yet.
+        if pcm.end >= self._enough:
+            self._wake.set()
         for packet in self._voice.push(pcm):
             self._unspoken.put_nowait(packet)
 
@@ -340,8 +341,9 @@ class Session:
         start, end = self._inbox[0].pts, self._inbox[-1].end
         samples = np.concatenate([pcm.samples for pcm in self._inbox])
         self._inbox.clear()
+        self._enough = end + FRAME_SAMPLES - (end - _samples(self._ahead_ms)) % FRAME_SAMPLES
         if _ms(end - start) > BACKLOG_MS:
-            keep = KEEP_MS * SAMPLE_RATE_HZ // 1000
+            keep = _samples(KEEP_MS)
             newest = (end - keep) // FRAME_SAMPLES * FRAME_SAMPLES
             self._drop_pictures((newest - start) // FRAME_SAMPLES)
             samples, start = samples[newest - start :], newest
@@ -396,23 +398,5 @@ def _ms(samples: int) -> int:
     return samples * 1000 // SAMPLE_RATE_HZ
 
 
-def _flash(i420: npt.NDArray[np.uint8], pcm: Pcm) -> npt.NDArray[np.uint8]:
-    """The picture with a square, top left, white while its sound beeps at 1 kHz, else black."""
-    marked = i420.copy()
-    height, width = i420.shape[0] * 2 // 3, i420.shape[1]
-    marked[:PROBE_PX, :PROBE_PX] = 235 if _beeps(pcm.samples) else 16
-    half = PROBE_PX // 2
-    chroma = marked[height:].reshape(2, height // 2, width // 2)
-    chroma[:, :half, :half] = 128
-    return marked
-
-
-def _beeps(samples: npt.NDArray[np.int16]) -> bool:
-    """Whether a tone of 1 kHz fills at least half of the sound."""
-    blocks = samples.astype(np.float32).reshape(_PROBE_BLOCKS, -1) / 32_768
-    time_s = np.arange(blocks.shape[1]) / SAMPLE_RATE_HZ
-    tone = np.exp(-2j * np.pi * _PROBE_HZ * time_s).astype(np.complex64)
-    amplitude = 2 * np.abs(blocks @ tone) / blocks.shape[1]
-    rms = np.sqrt(np.mean(blocks**2, axis=1))
-    held = (amplitude > _PROBE_LEVEL) & (amplitude > rms)
-    return int(held.sum()) * 2 >= _PROBE_BLOCKS
+def _samples(ms: int) -> int:
+    return ms * SAMPLE_RATE_HZ // 1000

@@ -1,14 +1,13 @@
-"""One WebRTC connection: answers an offer, yields the microphone, sends pictures and sound."""
+"""One WebRTC connection: answers an offer, hears the microphone, sends pictures and sound."""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import numpy as np
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
@@ -21,10 +20,9 @@ from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateErr
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpReceiverInfo
 from aiortc.sdp import MediaDescription, SessionDescription
-from av import AudioFrame
 
 from engine import transport_mends
-from engine.encode import AnyPacket, VideoCodec
+from engine.encode import AnyPacket, SoundDecoder, VideoCodec
 from engine.errors import SignallingError
 from engine.frames import FRAME_SAMPLES, Pcm
 
@@ -176,6 +174,8 @@ class Peer:
         on_keyframe: called when the receiver has lost the picture.
         on_bitrate: called with a new video bitrate in kbit/s.
         age_s: seconds since the media of this media time, in samples at 48 kHz, was captured.
+        on_sound: called with the browser's sound as it comes: 48 kHz, mono, pts from its RTP
+            timestamps.
 
     Attributes:
         connected, ended: set once each, when media can flow and when it never will again.
@@ -189,6 +189,7 @@ class Peer:
         on_keyframe: Callable[[], None],
         on_bitrate: Callable[[int], None],
         age_s: Callable[[int], float],
+        on_sound: Callable[[Pcm], None],
     ) -> None:
         transport_mends.apply()
         self.connected = asyncio.Event()
@@ -200,10 +201,11 @@ class Peer:
         self._on_keyframe = on_keyframe
         self._on_bitrate = on_bitrate
         self._age_s = age_s
+        self._on_sound = on_sound
+        self._decoder = SoundDecoder()
         self._sound = _PacketTrack("audio", SOUND_QUEUE_MS // 20)
         self._video = _PacketTrack("video", VIDEO_QUEUE)
         self._buffer: transport_mends.InOrderBuffer | None = None
-        self._receiver: RTCRtpReceiver | None = None
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._connection.on("connectionstatechange", self._on_state)
 
@@ -235,18 +237,6 @@ class Peer:
         answer = str(connection.localDescription.sdp)
         self.video_codec = _first_video_codec(answer)
         return transport_mends.with_ptime(answer, PTIME_MS)
-
-    async def microphone(self) -> AsyncIterator[Pcm]:
-        """Yields the browser's sound as it comes: 48 kHz, mono, pts from its RTP timestamps."""
-        assert self._receiver is not None, "answer() comes first"
-        track = self._receiver.track
-        while True:
-            try:
-                frame = await track.recv()
-            except MediaStreamError:
-                return
-            if isinstance(frame, AudioFrame) and frame.pts is not None:
-                yield _mono(frame)
 
     def send_picture(self, packets: list[AnyPacket]) -> int:
         """Sends one encoded picture; never waits.
@@ -288,8 +278,8 @@ class Peer:
     def _mend(
         self, sound: RTCRtpTransceiver, video: RTCRtpTransceiver, offered: MediaDescription
     ) -> None:
-        self._receiver = sound.receiver
         self._buffer = transport_mends.remove_audio_delay(sound.receiver)
+        transport_mends.hand_over_undecoded(sound.receiver, self._hear)
         transport_mends.offer_playout_delay(video, offered.rtp.headerExtensions)
         transport_mends.route_feedback(
             video.sender,
@@ -304,6 +294,11 @@ class Peer:
             transport_mends.report_media_time(sender, partial(self._age_of_last, track, rate))
         for transport in {sound.receiver.transport, video.receiver.transport}:
             transport_mends.survive_bad_packets(transport, self._on_bad_packet)
+
+    def _hear(self, payload: bytes, pts: int) -> None:
+        """Not every packet has sound: one without a payload keeps a way through a NAT open."""
+        if payload:
+            self._on_sound(self._decoder.decode(payload, pts))
 
     def _age_of_last(self, track: _PacketTrack, samples: int) -> float:
         return self._age_s(track.last_pts * samples)
@@ -323,18 +318,6 @@ class Peer:
             silent = self.connected.is_set() and transport_mends.consent_expired(self._connection)
             self.end = "lost" if silent or state == "failed" else "closed"
             self.ended.set()
-
-
-def _mono(frame: AudioFrame) -> Pcm:
-    """One decoded frame as mono; Opus always decodes to 48 kHz, and so does its pts."""
-    samples = frame.to_ndarray().reshape(-1, len(frame.layout.channels))
-    if samples.shape[1] == 2:
-        left, right = samples.T.astype(np.int32)
-        mono = ((left + right) >> 1).astype(np.int16)
-    else:
-        mono = samples[:, 0].astype(np.int16)
-    assert frame.pts is not None
-    return Pcm(frame.pts, mono)
 
 
 def _check_offer(offer: str) -> MediaDescription:

@@ -7,6 +7,7 @@ other users of aiortc in the process see the library as it is. Each mend touches
 
 import asyncio
 import logging
+import queue
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -59,6 +60,7 @@ _PRIVATE: Final[tuple[tuple[type, str], ...]] = (
     (HeaderExtensionsMap, "set"),
 )
 _RECEIVER_BUFFER: Final = "_RTCRtpReceiver__jitter_buffer"
+_RECEIVER_DECODER: Final = "_RTCRtpReceiver__decoder_queue"
 _SENDER_LAST_REPORT: Final = "_RTCRtpSender__lsr"
 _SENDER_EXTENSIONS: Final = "_RTCRtpSender__rtp_header_extensions_map"
 
@@ -130,6 +132,35 @@ def remove_audio_delay(receiver: RTCRtpReceiver) -> InOrderBuffer:
     buffer = InOrderBuffer()
     setattr(receiver, _RECEIVER_BUFFER, buffer)
     return buffer
+
+
+class _Undecoded(queue.Queue[Any]):
+    """Stands in for the queue to aiortc's decoder thread, which is told of the end alone."""
+
+    def __init__(self, take: Callable[[bytes, int], None]) -> None:
+        super().__init__()
+        self._hand_over = take
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        if item is None:
+            super().put(item, block, timeout)
+        else:
+            _, frame = item
+            self._hand_over(frame.data, frame.timestamp)
+
+
+def hand_over_undecoded(receiver: RTCRtpReceiver, take: Callable[[bytes, int], None]) -> None:
+    """Gives a receiver's packets to `take` on the event loop, as they come.
+
+    aiortc decodes on a thread of its own and comes back through the event loop's lock, a hundred
+    times a second; to be called before its receiver starts.
+
+    Args:
+        take: gets the payload and its RTP time, counted from the first packet's and never wrapped;
+            what it raises is raised where the packet is handled.
+    """
+    _has(receiver, _RECEIVER_DECODER)
+    setattr(receiver, _RECEIVER_DECODER, _Undecoded(take))
 
 
 class _PlayoutDelayMap(HeaderExtensionsMap):

@@ -17,6 +17,7 @@ import pytest
 from bench.caller import Caller, calling, heard_delay_ms
 from engine.config import ServerConfig
 from engine.drawing import MOST_RUNNERS
+from engine.frames import FRAME_SAMPLES
 from engine.renderer import Share
 from engine.server import CALLS, create_app, running
 from tests.engine.faces import plain_avatar
@@ -334,6 +335,23 @@ async def test_a_pipeline_that_fails_ends_its_own_call_alone(speech):
             await well.wait(lambda: calls.count == 1)
         count = len(well.pictures)
         await well.seen(count + 25)
+
+
+async def test_sound_waits_for_the_rest_of_its_picture(speech):
+    made = []
+
+    class Kept(CountingPipeline):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+
+    async with server(Kept) as (url, _), calling(url, speech) as caller:
+        await caller.seen(30)
+    pushed = made[-1].pushed
+    assert len(pushed) >= 20
+    ahead = CONFIG.lookahead_ms * 48
+    for pcm in pushed:
+        assert (pcm.end - ahead) // FRAME_SAMPLES > (pcm.pts - ahead) // FRAME_SAMPLES
 
 
 async def test_a_lost_picture_brings_a_keyframe(speech):

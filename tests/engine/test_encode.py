@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from engine.encode import SoundEncoder, VideoEncoder
+from engine.encode import SoundDecoder, SoundEncoder, VideoEncoder
 from engine.errors import ConfigError
 from engine.frames import Pcm
 
@@ -179,14 +179,16 @@ def test_sound_in_pieces_gives_the_packets_of_the_whole(speech):
 
 def test_sound_decodes_to_what_was_said(speech):
     said = speech[48_000:96_000]
-    decoder = av.CodecContext.create("libopus", "r")
-    heard = np.concatenate(
-        [
-            frame.to_ndarray().reshape(-1, 2)[:, 0]
-            for packet in SoundEncoder().push(Pcm(0, said))
-            for frame in decoder.decode(packet)
-        ]
-    )
+    decoder = SoundDecoder()
+    runs = [decoder.decode(bytes(p), p.pts) for p in SoundEncoder().push(Pcm(0, said))]
+    assert [(run.pts, len(run.samples)) for run in runs] == [(960 * n, 960) for n in range(50)]
+    heard = np.concatenate([run.samples for run in runs])
     delay = 312  # samples that Opus itself takes
     match = np.corrcoef(said[:-delay], heard[delay : len(said)])[0, 1]
     assert match > 0.8
+
+
+def test_what_is_no_sound_is_refused():
+    decoder = SoundDecoder()
+    with pytest.raises(av.FFmpegError):
+        decoder.decode(b"\xff" * 40, 0)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from engine.frames import FPS
-from engine.governor import LOWEST, PERIOD_S, Governor
+from engine.governor import GENTLE, LOWEST, PERIOD_S, Governor
 from engine.scheduler import FRAME_S
 from tests.engine.test_scheduler import Backend, rate, talk
 
@@ -95,6 +95,36 @@ def test_who_comes_while_the_machine_is_short_begins_at_the_floor():
     before = strides(backend)
     backend.join(3)
     assert strides(backend) == [*before, LOWEST]
+
+
+@pytest.mark.parametrize(("cost_s", "first"), [(0.004, 1), (0.01, GENTLE), (1 / 62, GENTLE)])
+def test_who_comes_where_there_may_be_no_room_begins_with_few_pictures(cost_s, first):
+    backend = crowd(2, cost_s)
+    talk(backend, 5)
+    backend.join(2)
+    assert strides(backend) == [1, 1, first]
+
+
+def test_who_began_with_few_pictures_has_all_soon_where_there_is_room():
+    backend = crowd(2, 0.01)
+    talk(backend, 5)
+    backend.join(2)
+    talk(backend, 3)
+    assert strides(backend)[2] < GENTLE
+    talk(backend, 3)
+    assert strides(backend) == [1, 1, 1]
+
+
+def test_who_rises_takes_nothing_from_those_who_were_there():
+    backend = crowd(2, 1 / 62)
+    talk(backend, 5)
+    backend.join(2)
+    for _ in range(30):
+        since_s = backend.now_s
+        talk(backend, 2)
+        assert strides(backend)[:2] == [1, 1]
+        assert all(rate(backend, session, since_s) > 20 for session in (0, 1))
+    assert 5 <= rate(backend, 2, since_s) < 13
 
 
 def test_a_machine_at_its_limit_tries_more_and_more_seldom():

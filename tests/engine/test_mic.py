@@ -55,6 +55,15 @@ def test_without_packets_silence_follows_the_wall_clock():
     assert not any(pcm.samples.any() for pcm in feed.out)
 
 
+@pytest.mark.parametrize("packets", [0, 50])
+def test_it_tells_when_silence_will_be_missing(packets):
+    feed = Feed()
+    feed.tick(0 if packets else None, steps=max(packets, 3))
+    due_s = feed.mic.fill_s(feed.now_s)
+    assert feed.mic.fill(due_s - 1e-4) is None
+    assert feed.mic.fill(due_s + 0.02) is not None
+
+
 def test_packets_in_order_pass_through_whole():
     feed = Feed()
     feed.tick(0, steps=100)

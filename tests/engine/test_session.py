@@ -3,7 +3,8 @@ import pytest
 
 from engine.encode import VideoEncoder
 from engine.frames import FRAME_SAMPLES, Pcm
-from engine.session import PROBE_PX, Worker
+from engine.probe import PROBE_PX
+from engine.session import Worker
 from tests.engine.stand_ins import CONFIG, SIZE_PX, CountingPipeline
 
 

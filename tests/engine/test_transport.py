@@ -27,7 +27,13 @@ async def offer_of(*sections):
 
 
 async def answer(offer):
-    peer = Peer(BitrateControl(1200, 250, 2500), lambda: None, lambda kbps: None, lambda pts: 0.0)
+    peer = Peer(
+        BitrateControl(1200, 250, 2500),
+        on_keyframe=lambda: None,
+        on_bitrate=lambda kbps: None,
+        age_s=lambda pts: 0.0,
+        on_sound=lambda pcm: None,
+    )
     try:
         return await peer.answer(offer), peer.video_codec
     finally:

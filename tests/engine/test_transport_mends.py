@@ -4,6 +4,7 @@ import aioice.ice
 import aiortc
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
+from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpSendParameters
 from aiortc.rtp import (
     RTCP_PSFB_APP,
@@ -92,6 +93,18 @@ async def test_the_receiver_takes_the_buffer(connection):
     receiver = connection.getTransceivers()[0].receiver
     buffer = transport_mends.remove_audio_delay(receiver)
     assert receiver._RTCRtpReceiver__jitter_buffer is buffer
+
+
+async def test_a_receiver_hands_packets_over_undecoded_and_its_thread_hears_of_the_end(connection):
+    receiver = connection.getTransceivers()[0].receiver
+    taken = []
+    transport_mends.hand_over_undecoded(receiver, lambda data, at: taken.append((data, at)))
+    waiting = receiver._RTCRtpReceiver__decoder_queue
+    waiting.put((None, JitterFrame(data=b"sound", timestamp=480)))
+    assert taken == [(b"sound", 480)]
+    assert waiting.empty()
+    waiting.put(None)
+    assert waiting.get_nowait() is None
 
 
 @pytest.mark.parametrize("offered", [True, False])
