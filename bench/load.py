@@ -54,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--size", type=int, default=EngineConfig().size_px, metavar="PX", help="(%(default)s)")
     add("--steps", type=int, default=EngineConfig().steps, metavar="N", help="(%(default)s)")
     add("--backend", default=EngineConfig().backend, help="(%(default)s)")
+    add("--kernels", default=EngineConfig().kernels, help="what draws: cpu or cuda (%(default)s)")
+    add("--painter", metavar="FOLDER", help="another render network")
     add("--json", type=Path, metavar="FILE", help="write the figures there too")
 
 
@@ -109,6 +111,8 @@ def _flags(args: argparse.Namespace) -> list[str]:
         "size": args.size,
         "steps": args.steps,
         "backend": args.backend,
+        "kernels": args.kernels,
+        "painter": args.painter,
         "workers": args.workers,
     }
     return [
