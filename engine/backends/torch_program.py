@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from engine.backends import Arrays
+from engine.backends import Arrays, torch_fusing
 from engine.backends.torch_ops import ON_HOST, OPERATORS, Settings, UnsupportedError
 from engine.errors import BackendError
 
@@ -98,6 +98,7 @@ class Program:
         for node in graph.node:
             if (step := self._step(node)) is not None:
                 self._steps.append(step)
+        self._steps = self._fused({o.name for o in graph.output})
         inputs = [i for i in graph.input if i.name not in self._constant]
         self.inputs = {
             i.name: tuple(d.dim_value or -1 for d in i.type.tensor_type.shape.dim) for i in inputs
@@ -121,6 +122,19 @@ class Program:
             raise BackendError(f"{self.path}: torch refuses the network: operator {kind!r}")
         name = f"{kind} {node.name}"
         return Step(name, kind, operator, settings, tuple(node.input), tuple(node.output))
+
+    def _fused(self, kept: set[str]) -> list[Step]:
+        """Steps with what an exporter took apart put together again."""
+        fused = {one.at: one for one in torch_fusing.found(self._steps, self._constant, kept)}
+        gone = frozenset[int]().union(*(one.gone for one in fused.values()))
+        steps = []
+        for number, step in enumerate(self._steps):
+            if (one := fused.get(number)) is not None:
+                name = f"{one.kind} {step.name}"
+                steps.append(Step(name, one.kind, one.operator, one.settings, one.given, one.made))
+            elif number not in gone:
+                steps.append(step)
+        return steps
 
     def ready(self, values: Values) -> tuple[list[Step], Values]:
         """What is left to do for inputs of these shapes, and what they already tell.

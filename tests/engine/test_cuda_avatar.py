@@ -101,7 +101,7 @@ def test_a_gpu_draws_what_the_cpu_draws(
     expected = drawn(usual, rig, NetworkPainter(rig, steps, RenderNetwork("onnxruntime")))
     for one, other in zip(found, expected, strict=True):
         apart = np.abs(one.i420.astype(int) - other.i420)
-        assert apart.mean() < 0.03 and np.quantile(apart, 0.9999) <= 4
+        assert apart.mean() < 0.03 and np.quantile(apart, 0.9999) <= 8  # rims, as above
 
 
 def test_faces_and_backgrounds_are_taken_in_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

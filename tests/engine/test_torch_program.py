@@ -1,6 +1,7 @@
 """The torch backend on the CPU against ONNX Runtime, wherever both are installed."""
 
 import importlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,6 +68,56 @@ def test_float16_rounds_less_than_a_level() -> None:
     for step in steps:
         step.run(known)
         types.setdefault(step.kind, set()).add(known[step.made[0]].dtype)
-    assert types["Conv"] == types["Gemm"] == types["MatMul"] == {torch.float16}
-    for kind in ("InstanceNormalization", "Softmax", "Sin", "Cos", "Clip"):
+    for kind in ("Conv", "Gemm", "MatMul", "GroupNorm"):  # of a group norm, what comes out
+        assert types[kind] == {torch.float16}
+    for kind in ("Softmax", "Sin", "Cos", "Clip"):
         assert types[kind] == {torch.float32}
+
+
+@pytest.mark.parametrize("file", ["painter.onnx", "painter_fp16.onnx", "painter_portrait.onnx"])
+def test_what_an_exporter_took_apart_is_put_together_again(file: str) -> None:
+    module = importlib.import_module("engine.backends.torch_program")
+    program = module.Program(weights.path(file), torch.device("cpu"), 1)
+    kinds = [step.kind for step in program._steps]
+    assert "InstanceNormalization" not in kinds
+    assert kinds.count("GroupNorm") >= 8 and kinds.count("Silu") >= 8
+    assert kinds.count("Sigmoid") <= 1  # of the mask, which multiplies something else
+
+
+def test_pieces_that_others_want_are_left_alone() -> None:
+    fusing = importlib.import_module("engine.backends.torch_fusing")
+
+    def node(kind: str, given: str, made: str) -> SimpleNamespace:
+        return SimpleNamespace(kind=kind, settings={}, given=tuple(given), made=tuple(made))
+
+    both = [node("Sigmoid", "x", "s"), node("Mul", "xs", "y")]
+    (one,) = fusing.found(both, {}, {"y"})
+    assert (one.given, one.made, one.at, one.gone) == (("x",), ("y",), 1, {0})
+    assert not fusing.found(both, {}, {"s", "y"}), "the sigmoid is an output, too"
+    assert not fusing.found([*both, node("Add", "sy", "z")], {}, {"z"}), "and taken elsewhere"
+    assert not fusing.found([both[0], node("Mul", "ws", "y")], {}, {"y"}), "of something else"
+    norm = [
+        node("Reshape", "xg", "a"),
+        node("InstanceNormalization", "aob", "c"),
+        node("Shape", "x", "h"),
+        node("Reshape", "ch", "d"),
+        node("Mul", "dw", "e"),
+        node("Add", "ev", "y"),
+    ]
+    constants = {
+        "g": torch.tensor([0, 2, -1]),
+        "o": torch.ones(2),
+        "b": torch.zeros(2),
+        "w": torch.rand(4, 1, 1),
+        "v": torch.rand(4, 1, 1),
+    }
+    (one,) = fusing.found(norm, constants, {"y"})
+    assert one.gone == {0, 1, 3, 4} and one.given == ("x", "w", "v")
+    x = torch.rand(3, 4, 5, 6)
+    grouped = torch.nn.functional.instance_norm(x.reshape(3, 2, -1)).reshape(x.shape)
+    expected = grouped * constants["w"] + constants["v"]
+    made = one.operator([x, constants["w"], constants["v"]], one.settings)
+    torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-5)
+    for other in ({"o": torch.full((2,), 0.5)}, {"w": torch.rand(1, 1, 6)}):
+        assert not fusing.found(norm, constants | other, {"y"})
+    assert not fusing.found(norm, constants, {"d", "y"})
