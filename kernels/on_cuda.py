@@ -222,7 +222,7 @@ class CudaKernels(OverlaysOnCuda):
         seen = frame.shape[1], frame.shape[0]
         guide, region = (self._room(count, (n, *frame.shape)) for n in (3, 1))
         soft = self._device.empty(2 * 4 * area * count)
-        taps = {each.soft_px: blur_taps(each.soft_px) for each in shown}
+        taps = {width: blur_taps(width) for width in {each.soft_px for each in shown}}
         given = [frame, *taps.values(), *(each.hull for each in shown)]
         nbytes = sum(array.nbytes for array in given) + count * LOOK.itemsize
         arena = Arena(self._device, nbytes, len(given) + 1)

@@ -26,13 +26,14 @@ LIKE = np.array([0.25, 1.0, 0.7], np.float32)
 """How far a portrait's red and blue, over its green, are taken for its light's: as far as those of
 people's teeth go with them. Red is mostly skin's own."""
 BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
+_MIDDLE = [*topo.OUTER_MOUTH_CORNERS, *topo.LIP_MIDDLES]
 _LIPS = np.unique(np.concatenate([topo.UPPER_LIP, topo.LOWER_LIP, topo.OUTER_MOUTH_CORNERS]))
 
 
 def centre(landmarks: Landmarks) -> tuple[float, float]:
     """Place (x, y) in the middle between the lips' corners and rims, of landmarks (478, 2+)."""
-    lips = landmarks[[*topo.OUTER_MOUTH_CORNERS, *topo.LIP_MIDDLES], :2]
-    x, y = (lips[:2].mean(0) + lips[2:].mean(0)) / 2
+    left, right, upper, lower = landmarks[_MIDDLE, :2]
+    x, y = ((left + right) / 2 + (upper + lower) / 2) / 2
     return float(x), float(y)
 
 
