@@ -86,6 +86,7 @@ class RemoteDrawer:
         self._remote, self._scene, self._timings = remote, scene, timings
         self._lock = threading.Lock()
         self._lines: list[Line] = []
+        self._gone = Share()
         self._tried_s = time.monotonic()
         self._closed = False
 
@@ -154,10 +155,12 @@ class RemoteDrawer:
 
     @property
     def share(self) -> Share:
-        """See `engine.renderer.Drawer.share`; that of the process which draws now."""
+        """See `engine.renderer.Drawer.share`: the rate at the process which draws now, and what
+        was left out or late at all that did."""
         with self._lock:
-            drawing = [line for line in self._lines if line.is_open]
-        return drawing[0].share if drawing else Share()
+            drawing, gone = [line for line in self._lines if line.is_open], self._gone
+        now = drawing[0].share if drawing else Share()
+        return Share(now.stride, gone.shed + now.shed, gone.late + now.late)
 
     def close(self) -> None:
         """See `engine.renderer.Drawer.close`."""
@@ -184,7 +187,10 @@ class RemoteDrawer:
     def _drop(self, line: Line, error: Exception) -> None:
         logger.info("a session is drawn elsewhere: %s", error)
         with self._lock:
-            self._lines = [other for other in self._lines if other is not line]
+            if line in self._lines:
+                shed, late = self._gone.shed + line.share.shed, self._gone.late + line.share.late
+                self._gone = Share(shed=shed, late=late)
+                self._lines.remove(line)
         line.close()
 
     def _reopen(self) -> None:

@@ -168,6 +168,7 @@ def test_the_second_process_goes_on_where_the_first_one_ends(renderers, scene):
     first.kill()
     drawn = [level(drawer.draw(motion(number))) for number in range(50)]
     assert drawn[-1] == 2 and set(drawn) <= {None, 2}
+    assert drawer.share == Share(2, 60, 8), "what was left out before stays counted"
     second.kill()
     assert drawer.draw(motion(9)) is None
     third = renderers(3)
