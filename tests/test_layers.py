@@ -9,7 +9,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ["kernels", "models", "engine", "bench"]
 OFFLINE = ["models/train", "models/label", "models/nets", "models/avatars"]
 ON_REQUEST = [
-    f"engine/backends/{name}.py" for name in ("torch", "torch_cuda", "torch_ops", "torch_program")
+    f"engine/backends/{name}.py"
+    for name in ("torch", "torch_cuda", "torch_fusing", "torch_ops", "torch_program")
 ]
 
 
