@@ -108,6 +108,7 @@ def test_an_engine_kept_is_compiled_again_if_asked(
 ) -> None:
     trt = fake_tensorrt.module()
     path = fake_tensorrt.write(tmp_path / weights.PAINTER)
+    fake_tensorrt.write(tmp_path / weights.PORTRAIT)
     monkeypatch.setattr(tensorrt_builder, "import_module", {"tensorrt": trt}.__getitem__)
     monkeypatch.setattr(driver, "first_gpu", lambda: driver.Gpu("GPU", (9, 0), 2**30, (13, 0)))
     command = ["engine", "build", "--engines", str(tmp_path), "--painter", str(tmp_path)]
