@@ -128,7 +128,9 @@ class ServerConfig:
 
 PRESETS: dict[str, EngineConfig] = {
     "lite": EngineConfig(),
+    "base": EngineConfig(painter="base"),
 }
+"""`base` is for GPUs: it wants their backend and kernels beside it."""
 
 
 def preset(name: str, **changes: Any) -> EngineConfig:

@@ -11,7 +11,7 @@ from engine import avatar as avatars
 from engine import backends
 from engine.cli import main
 from engine.composite import Planes
-from engine.config import EngineConfig
+from engine.config import EngineConfig, preset
 from engine.errors import ConfigError
 from engine.frames import EMBEDDING, Motion
 from engine.painters import painter_folder
@@ -53,6 +53,7 @@ def luma(planes: Planes, size_px: int) -> np.ndarray:
 
 def test_names_are_folders_of_shipped_files() -> None:
     assert EngineConfig().painter == "lite"
+    assert preset("base", backend="torch") == EngineConfig(painter="base", backend="torch")
     assert painter_folder("lite") == weights.FOLDER
     for name in weights.PAINTERS:
         for file in (weights.PAINTER, weights.PORTRAIT):
