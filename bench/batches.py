@@ -16,6 +16,7 @@ from engine.config import EngineConfig
 from engine.errors import ConfigError
 from engine.frames import FRAME_SAMPLES, Motion, Pcm
 from engine.motion import MotionStage
+from engine.painters import add_painter
 from engine.renderer import Renderer, Scene
 from kernels.dispatch import MOST
 
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--times", type=int, default=40, metavar="N", help="of each (%(default)s)")
     parser.add_argument("--backend", default=usual.backend, help="(%(default)s)")
     parser.add_argument("--kernels", default=usual.kernels, help="cpu or cuda (%(default)s)")
-    parser.add_argument("--painter", default="", metavar="FOLDER", help="another render network")
+    add_painter(parser)
     parser.add_argument("--background", default=usual.background, help="(%(default)s)")
     parser.add_argument("--speech", type=Path, default=SPEECH, help="sound file, looped")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
@@ -94,8 +95,8 @@ def measure(
         talk: motions, begun elsewhere by each session.
     """
     report = Report(
-        f"{config.size_px} px by {config.kernels} kernels, network on {config.backend}"
-        f"{f' from {config.painter}' if config.painter else ''}, ms a batch"
+        f"{config.size_px} px by {config.kernels} kernels, {config.painter} on {config.backend}, "
+        "ms a batch"
     )
     scenes = [Scene.of(avatars.find(name), config) for name in avatars.names()]
     renderer = Renderer()

@@ -24,6 +24,7 @@ from engine.motion import MotionStage
 from engine.mouth import MouthPainter
 from engine.onboarding.command import add_folder, library
 from engine.paint import NetworkPainter, Painter, RenderNetwork, paint
+from engine.painters import add_painter, painter_folder
 from engine.render import guide
 from engine.renderer import rig_of
 from kernels import dispatch
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, default=1, metavar="N", help="of denoising (%(default)s)")
     add("--speech", type=Path, default=SPEECH, help="sound file, looped")
     add("--backend", default=engine.backend, help="where networks run (%(default)s)")
+    add_painter(parser)
     add("--json", type=Path, metavar="FILE", help="write the figures here too")
 
 
@@ -58,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
     """
     if not 2 <= args.minutes <= 120:
         raise ConfigError(f"--minutes is {args.minutes}, expected 2 to 120")
-    config = EngineConfig(size_px=args.size, steps=args.steps, backend=args.backend)
+    config = EngineConfig(
+        size_px=args.size, steps=args.steps, backend=args.backend, painter=args.painter
+    )
     if not config.steps:
         raise ConfigError("--steps is 0, expected 1 to 4: geometry alone has no past to drift from")
     from engine.present import default_avatar
@@ -88,7 +92,8 @@ def talk(avatar: Avatar, config: EngineConfig, speech: npt.NDArray[np.int16]) ->
     """A row (5,) for every picture: `compare` of the painted mouth with its guide."""
     rig = rig_of(avatar, config.size_px)
     audio, motion = AudioStage(config), MotionStage(config)
-    network, kernels = RenderNetwork(config.backend), dispatch.load(config.kernels)
+    kernels = dispatch.load(config.kernels)
+    network = RenderNetwork(config.backend, folder=painter_folder(config.painter))
     painters: list[Painter] = [NetworkPainter(rig, config.steps, network), MouthPainter(rig)]
     rows = []
     for start in tqdm(range(0, len(speech), FRAME_SAMPLES), unit="picture", disable=None):

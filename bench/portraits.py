@@ -5,6 +5,7 @@ A picture with an open mouth is its own truth: onboarding closes it, and the eng
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from engine.faces import Finder, open_finder
 from engine.frames import Motion
 from engine.onboarding import faces, photo
 from engine.onboarding.cut import Cut, cut
+from engine.painters import add_painter
 from models import measures
 
 SHARP = (0.85, 1.1)
@@ -39,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--size", type=int, default=config.size_px, metavar="PX", help="(%(default)s)")
     add("--steps", type=int, nargs="+", default=[1], metavar="N", help="of the network (1)")
     add("--backend", default=config.backend, help="where networks run (%(default)s)")
+    add_painter(parser)
     add("--sheet", type=Path, metavar="FILE.png", help="draw the mouths here")
     add("--json", type=Path, metavar="FILE", help="write the figures here too")
 
@@ -51,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
         MediaError: no picture can be measured, or the sheet cannot be written.
         BackendError: a network cannot run.
     """
-    configs = [EngineConfig(size_px=args.size, backend=args.backend, steps=n) for n in args.steps]
+    config = EngineConfig(size_px=args.size, backend=args.backend, painter=args.painter)
+    configs = [replace(config, steps=n) for n in args.steps]
     if min(args.steps) < 1:
         raise ConfigError(f"--steps is {min(args.steps)}, expected 1 to 4")
     finder = open_finder(args.backend)
@@ -79,12 +83,12 @@ def run(args: argparse.Namespace) -> int:
 
 def draw(found: Cut, configs: list[EngineConfig]) -> measure.Drawn:
     """The mouth of a cut closed, and drawn as open as it was, in every number of steps."""
-    size_px, backend = configs[0].size_px, configs[0].backend
+    size_px = configs[0].size_px
     portrait, points = closed(found.picture, found.landmarks)
     sitter = Sitter(portrait, points, side_px=size_px)
     truth = sized(found.picture, size_px)
     wanted = found.landmarks * (size_px / found.picture.shape[0])
-    painters = measure.painters_of(sitter, [config.steps for config in configs], backend)
+    painters = measure.painters_of(sitter, [config.steps for config in configs], configs[0])
     motion = Motion(0, _NO_CODE, blink=closure(wanted, sitter.points))
     return measure.one(sitter, painters, wanted, truth, motion)
 

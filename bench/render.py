@@ -19,6 +19,7 @@ from engine.errors import MediaError
 from engine.frames import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, Picture
 from engine.media import decode
 from engine.metrics import StageSummary
+from engine.painters import add_painter
 from engine.pipeline import Pipeline
 from engine.present import default_avatar, present_file
 
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernels", default=EngineConfig().kernels, help="what draws: cpu or cuda (%(default)s)"
     )
+    add_painter(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
 
 
@@ -63,10 +65,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         VisavisError: the speech or the avatar cannot be read.
     """
+    config = EngineConfig(
+        backend=args.backend, steps=args.steps, kernels=args.kernels, painter=args.painter
+    )
     avatar = find(args.avatar or default_avatar())
     speech = looped(args.speech, args.seconds)
     report = Report(f"render, avatar {avatar.info.name!r}, {args.seconds:g} s of speech a size")
-    config = EngineConfig(backend=args.backend, steps=args.steps, kernels=args.kernels)
     for size_px in args.sizes:
         _measure(report, avatar, replace(config, size_px=size_px), speech)
     report.print()

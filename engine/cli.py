@@ -15,6 +15,7 @@ from engine.doctor import add_doctor
 from engine.engines import add_engine
 from engine.errors import VisavisError
 from engine.onboarding.command import add_avatar, add_folder, add_landmarker, library
+from engine.painters import add_painter
 from engine.training import GUIDE, TRAININGS
 
 EXIT_ERROR = 2
@@ -177,12 +178,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         help="of the network that paints the mouth: 0 (none) to 4 (%(default)s)",
     )
     add("--backend", default=engine.backend, help="where networks run (%(default)s)")
-    add(
-        "--painter",
-        default=engine.painter,
-        metavar="FOLDER",
-        help="another network that paints the mouth, of `visavis train render export`",
-    )
+    add_painter(parser)
     add(
         "--kernels",
         default=engine.kernels,

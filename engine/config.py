@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from engine.errors import ConfigError
+from engine.painters import painter_folder
+from models import weights
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
@@ -41,7 +43,8 @@ class EngineConfig:
             `transparent` where not `live`, see `engine.backdrop`.
         backend: where networks run, see `engine.backends`.
         steps: denoising steps of the render network; 0 is geometry with plates of teeth alone.
-        painter: folder of another render network's files, the shipped ones if empty.
+        painter: the render network, a name in `models.weights.PAINTERS` or a folder, see
+            `engine.painters`.
         kernels: what draws pictures, one of `KERNELS`.
         live: drop late pictures (a call) rather than draw every one (a file).
 
@@ -58,7 +61,7 @@ class EngineConfig:
     background: str = "still"
     backend: str = "openvino"
     steps: int = 1
-    painter: str = ""
+    painter: str = weights.USUAL_PAINTER
     kernels: str = "cpu"
     live: bool = False
 
@@ -78,6 +81,7 @@ class EngineConfig:
                 "expected 'still', 'blur', a colour '#rrggbb' or a picture file"
             )
         _check("steps", self.steps, 0, 4)
+        painter_folder(self.painter)
         if self.kernels not in KERNELS:
             raise ConfigError(f"kernels is {self.kernels[:40]!r}, expected one of {list(KERNELS)}")
         _check("seed", self.seed, 0, 2**32 - 1)
@@ -124,7 +128,9 @@ class ServerConfig:
 
 PRESETS: dict[str, EngineConfig] = {
     "lite": EngineConfig(),
+    "base": EngineConfig(painter="base"),
 }
+"""`base` is for GPUs: it wants their backend and kernels beside it."""
 
 
 def preset(name: str, **changes: Any) -> EngineConfig:

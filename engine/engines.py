@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BackendError
+from engine.painters import add_painter, painter_folder
 from models import weights
 
 BACKENDS = ("tensorrt",)
@@ -31,7 +32,7 @@ def add_engine(commands: Any) -> None:
         help="where engines are kept (VISAVIS_ENGINES, else ~/.cache/visavis/engines); "
         "a server looks for them in VISAVIS_ENGINES",
     )
-    add("--painter", metavar="FOLDER", help="another render network, see `visavis serve --help`")
+    add_painter(build)
     add("--gpu", metavar="sm_NN", help="a GPU that is not here; TensorRT for RTX alone can do that")
     add("--again", action="store_true", help="compile what is kept already too")
     build.set_defaults(run=_build)
@@ -45,9 +46,7 @@ def _build(args: argparse.Namespace) -> int:
     found = tensorrt_builder.library(*named)
     wanted = tensorrt_builder.target(found, args.gpu)
     cache = EngineCache(args.engines or default_folder())
-    painter = Path(args.painter or weights.FOLDER) / weights.PAINTER
-    if not painter.is_file():
-        raise BackendError(f"{painter}: no such network file")
+    painter = painter_folder(args.painter) / weights.PAINTER
     # The others are small: they run on the CPU, see `engine.backends.beside`.
     ((path, _),) = tensorrt.TensorRtNetwork.choices(painter, 1)
     kept = cache.path(path.stem, tensorrt_builder.recipe(found, path, wanted))

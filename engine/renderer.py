@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, Self
 
 from engine.avatar import Avatar
@@ -15,6 +14,7 @@ from engine.kept import kept_with_first
 from engine.metrics import StageTimes
 from engine.mouth import MouthPainter
 from engine.paint import NetworkPainter, Painter, RenderNetwork, paint
+from engine.painters import painter_folder
 from engine.render import guides
 from engine.rig import Rig, build
 from kernels import dispatch
@@ -38,7 +38,7 @@ class Scene:
     backend: str
     steps: int
     kernels: str = "cpu"
-    painter: str = ""
+    painter: str = weights.USUAL_PAINTER
 
     @classmethod
     def of(cls, avatar: Avatar, config: EngineConfig) -> Self:
@@ -72,7 +72,7 @@ class Renderer:
         """Makes a scene ready, so that its first picture takes no longer than the others.
 
         Raises:
-            ConfigError: a background that cannot be had.
+            ConfigError: a background or a painter that cannot be had.
             BackendError: a backend or kernels that cannot be had.
         """
         self._opened(scene)
@@ -135,8 +135,7 @@ class Renderer:
             return rig, MouthPainter(rig)
         network = backend, painter
         if network not in self._networks:
-            folder = Path(painter) if painter else weights.FOLDER
-            self._networks[network] = RenderNetwork(backend, folder=folder)
+            self._networks[network] = RenderNetwork(backend, folder=painter_folder(painter))
         return rig, NetworkPainter(rig, steps, self._networks[network])
 
     def _measure(self, stage: str) -> AbstractContextManager[None]:

@@ -23,6 +23,7 @@ from engine.audio import WEIGHTS
 from engine.config import EngineConfig
 from engine.errors import ConfigError, MediaError
 from engine.frames import AudioFrame, Motion
+from engine.painters import add_painter
 from models import facemodel, measures
 from models.train import face, lipdata
 from models.train.motion import score
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", type=Path, metavar="FILE", help="write the figures here too")
     add("--picture", type=Path, metavar="FILE.png", help="draw openings over spectrograms")
     add("--render", type=Path, metavar="SHEET.png", help="measure the pictures too; draw a sheet")
+    add_painter(parser)
     add("--render-steps", type=int, nargs="+", default=[1, 2, 4], metavar="N", help="(1 2 4)")
     add("--teacher", type=Path, metavar="FOLDER", help="a second render network, in 16 steps")
     add(
@@ -109,7 +111,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--render-seconds is {args.render_seconds:g}, expected more than 0")
     if args.teacher is not None and args.render is None:
         raise ConfigError(f"--teacher is {args.teacher}, expected --render SHEET.png beside it")
-    config = EngineConfig(lookahead_ms=args.lookahead_ms, backend=args.backend)
+    config = EngineConfig(
+        lookahead_ms=args.lookahead_ms, backend=args.backend, painter=args.painter
+    )
     ways = [_painted(config, steps) for steps in args.render_steps]
     setting = Setting(config, args.against, args.seeds, _sync_expert())
     talks = find(args.folder, args.labels, args.only)

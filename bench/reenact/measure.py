@@ -19,6 +19,7 @@ from engine.config import EngineConfig
 from engine.errors import MediaError
 from engine.frames import Motion
 from engine.paint import NetworkPainter, RenderNetwork, paint
+from engine.painters import painter_folder
 from models import topology as topo
 from models import window
 
@@ -93,7 +94,7 @@ def draw(
     seen = film.see({best, *wanted})
     frame = Frame.of(points[best])
     sitter = Sitter(frame.picture(seen[best]), frame.points(points[best]))
-    painters = painters_of(sitter, steps, config.backend, teacher)
+    painters = painters_of(sitter, steps, config, teacher)
     heard = hear(talk.pcm, config)
     drawn = []
     for i in wanted:
@@ -108,13 +109,13 @@ def draw(
 
 
 def painters_of(
-    sitter: Sitter, steps: Sequence[int], backend: str, teacher: Path | None = None
+    sitter: Sitter, steps: Sequence[int], config: EngineConfig, teacher: Path | None = None
 ) -> dict[str, NetworkPainter]:
     """The render network by its number of steps, and a teacher; see `draw`."""
-    network = RenderNetwork(backend)
+    network = RenderNetwork(config.backend, folder=painter_folder(config.painter))
     painters = {f"{n} step{'s' * (n > 1)}": NetworkPainter(sitter.rig, n, network) for n in steps}
     if teacher is not None:
-        taught = RenderNetwork(backend, folder=teacher)
+        taught = RenderNetwork(config.backend, folder=teacher)
         painters["teacher"] = NetworkPainter(sitter.rig, TEACHER_STEPS, taught)
     return painters
 

@@ -9,6 +9,9 @@ FACE_LANDMARKS, FACE_DETECTOR = "faces.onnx", "faces_detector.onnx"
 MATTE = "matte.onnx"
 """The network that tells a person from their background."""
 FOLDER = Path(__file__).parent
+USUAL_PAINTER = "lite"
+PAINTERS = {USUAL_PAINTER: FOLDER, "base": FOLDER / "base"}
+"""Folders of the shipped render networks: `base` is for GPUs."""
 
 
 def path(name: str) -> Path:

@@ -15,6 +15,7 @@ from models import weights
 from tests.engine import fake_tensorrt
 
 HALF = weights.beside(weights.path(weights.PAINTER), "fp16")
+LARGE = weights.PAINTERS["base"] / weights.PAINTER
 
 
 @pytest.fixture(autouse=True)
@@ -53,12 +54,14 @@ def test_the_render_network_compiles_for_a_gpu_that_is_not_here(
     assert capsys.readouterr().out.strip().endswith("kept already")
 
 
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_120"])
-def test_the_float16_network_compiles_for_old_and_new(
-    rtx: tensorrt_builder.Library, architecture: str
+@pytest.mark.parametrize(
+    ("path", "architecture"), [(HALF, "sm_75"), (HALF, "sm_120"), (LARGE, "sm_89")]
+)
+def test_the_float16_networks_compile_for_old_and_new(
+    rtx: tensorrt_builder.Library, path: Path, architecture: str
 ) -> None:
     told: list[tuple[int, int]] = []
-    build = tensorrt_builder.Build(rtx, HALF, Target("any", architecture))
+    build = tensorrt_builder.Build(rtx, path, Target("any", architecture))
     assert len(build.run(lambda done, known: told.append((done, known)))) > 1e6
     assert told == sorted(told) and told[-1][0] == told[-1][1] > 100
 
@@ -108,6 +111,7 @@ def test_an_engine_kept_is_compiled_again_if_asked(
 ) -> None:
     trt = fake_tensorrt.module()
     path = fake_tensorrt.write(tmp_path / weights.PAINTER)
+    fake_tensorrt.write(tmp_path / weights.PORTRAIT)
     monkeypatch.setattr(tensorrt_builder, "import_module", {"tensorrt": trt}.__getitem__)
     monkeypatch.setattr(driver, "first_gpu", lambda: driver.Gpu("GPU", (9, 0), 2**30, (13, 0)))
     command = ["engine", "build", "--engines", str(tmp_path), "--painter", str(tmp_path)]

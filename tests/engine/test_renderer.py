@@ -220,10 +220,11 @@ def test_another_network_may_paint(tmp_path):
     )
     # The folder has no int8 file, which may be what the shipped network runs as.
     assert np.abs(one - other).max() <= 24
-    with pytest.raises(BackendError, match="nowhere.*no such network file"):
+    with pytest.raises(ConfigError, match="nowhere' is unknown, expected one of"):
         Renderer().open(replace(own, painter=str(tmp_path / "nowhere")))
     matte = tmp_path / "matte"
     matte.mkdir()
     shutil.copy(weights.path(weights.MATTE), matte / weights.PAINTER)
+    shutil.copy(weights.path(weights.PORTRAIT), matte / weights.PORTRAIT)
     with pytest.raises(BackendError, match=r"painter\.onnx is no render network"):
         Renderer().open(replace(own, painter=str(matte)))

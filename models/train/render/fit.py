@@ -87,7 +87,17 @@ class TrainConfig:
 
 PRESETS = {
     "lite": TrainConfig(),
-    "base": TrainConfig(steps=6000, batch=128, ema=0.999, net=NETS["base"]),
+    "base": TrainConfig(steps=1812, batch=128, ema=0.999, net=NETS["base"]),
+    "base_sharp": TrainConfig(
+        steps=1137,
+        batch=128,
+        ema=0.999,
+        lr=1.5e-4,
+        leaps=1,
+        critic=0.5,
+        critic_channels=(96, 128, 192),
+        net=NETS["base"],
+    ),
     "student": TrainConfig(steps=300, lr=2e-4, truth=0.6, certain=0.0),
     "consistent": TrainConfig(steps=600, lr=2e-4, halvings=4),
     "sharp": TrainConfig(
