@@ -24,6 +24,7 @@ from engine.encode import VideoCodec
 from engine.errors import BackendError, ConfigError
 from engine.frames import SAMPLE_RATE_HZ
 from engine.media import decode
+from engine.painters import add_painter
 
 SPEECH = ROOT / "tests" / "data" / "speech.ogg"
 Rows = dict[str, dict[str, Value]]
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, default=EngineConfig().steps, metavar="N", help="(%(default)s)")
     add("--backend", default=EngineConfig().backend, help="(%(default)s)")
     add("--kernels", default=EngineConfig().kernels, help="what draws: cpu or cuda (%(default)s)")
-    add("--painter", metavar="FOLDER", help="another render network")
+    add_painter(parser)
     add("--json", type=Path, metavar="FILE", help="write the figures there too")
 
 
