@@ -216,9 +216,12 @@ def _serve(args: argparse.Namespace) -> int:
     avatars = library(args, args.avatar)
     from functools import partial
 
+    from engine.drawing import on_gpu
     from engine.onboarding.make import open_tools
     from engine.server import serve
 
+    if config.painter == "base" and not on_gpu(config.backend, config.kernels):
+        logging.warning("painter 'base' is for GPUs: a CPU draws fewer pictures than a call shows")
     tools = partial(open_tools, args.backend, args.landmarker)
     if args.landmarker is not None:
         # Its file is a person's own: what is wrong with it should be said now.

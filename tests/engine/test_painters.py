@@ -96,6 +96,15 @@ def test_every_command_says_it_in_one_line(
     assert capsys.readouterr().err == f"visavis: error: {UNKNOWN}\n"
 
 
+@pytest.mark.parametrize(("painter", "told"), [("base", True), ("lite", False)])
+def test_a_server_on_a_cpu_is_told_that_base_is_for_gpus(
+    painter: str, told: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("engine.server.serve", lambda *given: None)
+    assert main(["serve", "--painter", painter]) == 0
+    assert ("painter 'base' is for GPUs" in caplog.text) == told
+
+
 @pytest.mark.parametrize("name", ["openvino", "torch"])
 def test_base_paints_the_same_levels_everywhere(name: str) -> None:
     if name == "torch":
