@@ -44,8 +44,7 @@ def step(x: Array, picture: Array, now: Shares, then: Shares) -> Array:
         picture: the network's x_0.
         now, then: shares of both times.
     """
-    alpha, sigma = now
-    return mix(picture, (x - alpha * picture) / sigma, then)
+    return _blend(x, picture, *step_shares(now, then))
 
 
 def step_shares(now: Shares, then: Shares) -> Shares:
@@ -86,5 +85,5 @@ def leap(x: Array, later: Array, now: Shares, then: Shares) -> Array:
 
     Progressive distillation's target (Salimans and Ho 2022, appendix G).
     """
-    ratio = then[1] / now[1]
-    return (later - ratio * x) / (then[0] - ratio * now[0])
+    of_x, of_picture = step_shares(now, then)
+    return (later - of_x * x) / of_picture

@@ -7,6 +7,7 @@ import pytest
 
 from engine import avatar as avatars
 from engine import backends
+from engine.backends import tensorrt_builder
 from engine.composite import Batch, face_of, room_of
 from engine.errors import BackendError
 from engine.frames import EMBEDDING, Motion, Pose
@@ -18,10 +19,13 @@ from kernels import dispatch
 from kernels.dispatch import Kernels, Planes
 from kernels.on_cuda import CudaKernels
 from models import facemodel, weights, window
+from models import topology as topo
 from tests.kernels.devices import GPU, device, everywhere
 from tests.kernels.networks import Bounded
 
 SIZE = 512
+_LIPS = np.concatenate([topo.UPPER_LIP, topo.LOWER_LIP, topo.OUTER_MOUTH_CORNERS])
+_LIDS = [np.concatenate(pair) for pair in zip(topo.UPPER_LIDS, topo.LOWER_LIDS, strict=True)]
 BACKGROUNDS = ["still", "transparent", "#20c0fe", "blur"]
 
 
@@ -44,6 +48,29 @@ def drawn(kernels: Kernels, rig: Rig, painter: MouthPainter | NetworkPainter) ->
     return batch.planes(paint(batch, [painter] * len(BACKGROUNDS)), BACKGROUNDS)
 
 
+def rims(drawn_of: Guided) -> np.ndarray:
+    """Where in I420 a picture has rims of eyes and lips, with a margin: (H * 3 // 2, W) bool."""
+    near = np.zeros((SIZE, SIZE), bool)
+    for outline in (_LIPS, *_LIDS):
+        points = drawn_of.landmarks[outline]
+        (left, top), (right, bottom) = points.min(0).astype(int) - 6, points.max(0).astype(int) + 7
+        near[max(top, 0) : bottom, max(left, 0) : right] = True
+    colours = near[::2, ::2].reshape(-1)
+    return np.concatenate([near.reshape(-1), colours, colours]).reshape(SIZE * 3 // 2, SIZE)
+
+
+def check(found: list[Planes], expected: list[Planes], rig: Rig) -> None:
+    """OpenCV samples fields at 32nds of a cell: a level or two where the portrait has edges.
+
+    Rims of eyes and lips alone, which kernels draw otherwise, may differ by more.
+    """
+    for one, other, seen in zip(found, expected, guided(rig), strict=True):
+        apart, near = np.abs(one.i420.astype(int) - other.i420), rims(seen)
+        assert 0.005 < near.mean() < 0.08
+        assert apart.mean() < 0.02 and np.quantile(apart, 0.9999) <= 8
+        assert np.quantile(apart[~near], 0.9999) <= 2
+
+
 @everywhere
 @pytest.mark.parametrize("steps", [0, 1])
 def test_a_talking_avatar_is_as_the_cpu_draws_it(
@@ -54,12 +81,9 @@ def test_a_talking_avatar_is_as_the_cpu_draws_it(
     painter = NetworkPainter(rig, steps, RenderNetwork("openvino")) if steps else MouthPainter(rig)
     found, expected = drawn(kernels, rig, painter), drawn(usual, rig, painter)
     assert [planes.alpha is not None for planes in found] == [False, True, False, False]
-    pairs = [(one.i420, other.i420, 8) for one, other in zip(found, expected, strict=True)]
-    for one, other, most in [*pairs, (found[1].alpha, expected[1].alpha, 2)]:
-        # OpenCV samples fields at 32nds of a cell: a level or two where the portrait has edges,
-        # and lays eyeballs and plates between rims that it draws otherwise.
-        apart = np.abs(one.astype(int) - other)
-        assert apart.mean() < 0.02 and np.quantile(apart, 0.9999) <= most
+    check(found, expected, rig)
+    alpha = np.abs(found[1].alpha.astype(int) - expected[1].alpha)
+    assert alpha.mean() < 0.02 and np.quantile(alpha, 0.9999) <= 2
 
 
 @everywhere
@@ -91,17 +115,19 @@ def test_a_gpu_draws_what_the_cpu_draws(
     backend: str, steps: int, rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernels, usual = CudaKernels(device(GPU)), dispatch.load("cpu")
-    try:
-        network = RenderNetwork(backend)
-    except BackendError as error:
-        pytest.skip(str(error))
+    if backend == "torch":
+        pytest.importorskip("torch", reason="the torch extra is not installed")
+    else:
+        try:
+            tensorrt_builder.library()
+        except BackendError as error:
+            pytest.skip(str(error))
+    network = RenderNetwork(backend)
     monkeypatch.setattr(dispatch, "load", lambda name: kernels if name == "cuda" else usual)
     monkeypatch.setattr(backends, "beside", lambda name: "onnxruntime")
     found = drawn(kernels, rig, NetworkPainter(rig, steps, network))
     expected = drawn(usual, rig, NetworkPainter(rig, steps, RenderNetwork("onnxruntime")))
-    for one, other in zip(found, expected, strict=True):
-        apart = np.abs(one.i420.astype(int) - other.i420)
-        assert apart.mean() < 0.03 and np.quantile(apart, 0.9999) <= 8  # rims, as above
+    check(found, expected, rig)
 
 
 def test_faces_and_backgrounds_are_taken_in_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,17 @@ def test_without_a_mouth_nothing_is_drawn(name: str) -> None:
     kernels = CudaKernels(device(name))
     kept = kernels.plates(plates(0))
     assert kernels.mouths([kept] * 2, [None] * 2) == [None] * 2
+
+
+def test_plates_are_put_into_the_light_that_a_tint_takes_away() -> None:
+    kernels, pictures, plain = CpuKernels(), plates(1), mouth(1, SIZE)
+    assert plain.tint is None
+    kept, tint = kernels.plates(pictures), np.array([0.5, 1.0, 2.0], np.float32)
+    one, lit = kernels.mouths([kept] * 2, [plain, replace(plain, tint=tint)])
+    expected = np.minimum(one.rgb / tint, 255).astype(np.uint8)
+    np.testing.assert_array_equal(lit.rgb, expected)
+    assert (lit.rgb[..., 0] == 255).any() and (lit.rgb[..., 2] < one.rgb[..., 2]).any()
+    np.testing.assert_array_equal(lit.alpha, one.alpha)
 
 
 def test_a_placement_is_inverted() -> None:
