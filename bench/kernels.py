@@ -89,6 +89,11 @@ class _Recorder(CupyDevice):
         self.kept.append(memory)
         return memory
 
+    def pair(self, nbytes: int) -> tuple[npt.NDArray[np.uint8], Memory]:
+        host, memory = super().pair(nbytes)
+        self.kept.append(memory)
+        return host, memory
+
     def launch(self, source: str, kernel: str, grid: Size, block: Size, *given: Any) -> None:
         self.launches.append((source, kernel, grid, block, *given))
         super().launch(source, kernel, grid, block, *given)
@@ -211,7 +216,9 @@ def _look(kernels: CudaKernels, moved: list[Moved], size_px: int) -> None:
     corner = (size_px - size[0]) // 2, (size_px - size[1]) // 2
     shown = Shown(corner, outline.astype(np.float32), 3, 3.0, np.ones(3, np.float32))
     asked = [shown] * len(moved)
-    looks = kernels.look(kernels.guide(moved), [[]] * len(moved), asked, size, window.frame())
+    looks = kernels.look(
+        kernels.guide(moved), [[]] * len(moved), asked, size, kernels.put(window.frame()[None])
+    )
     kernels.painted(looks, looks.guide)
     kernels.fetch(looks.guide)
 

@@ -1,7 +1,6 @@
 """Pictures drawn together: guided by geometry, painted, and composed into planes for encoders."""
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +24,15 @@ from kernels.dispatch import (
     Portrait,
 )
 from kernels.look import Shown, Size
+from kernels.rows import Held
 from models import window
 
 __all__ = ["Batch", "Planes", "drawn_plates_of", "face_of", "room_of"]
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
+
+_FRAME = Held(window.frame()[None])
 
 
 class Batch:
@@ -84,7 +86,7 @@ class Batch:
             size: (width, height) of all windows.
         """
         guides = self._guides.only(numbers)
-        return self.kernels.look(guides, patches, shown, size, _frame())
+        return self.kernels.look(guides, patches, shown, size, _FRAME.by(self.kernels))
 
     def planes(
         self, painted: Sequence[Sequence[Overlay]], backgrounds: Sequence[str]
@@ -118,11 +120,6 @@ class Batch:
             room_of(guided.rig, background, self.kernels.name)
             for guided, background in zip(self.guided, backgrounds, strict=True)
         ]
-
-
-@cache
-def _frame() -> F32:
-    return window.frame()
 
 
 @kept_with_first

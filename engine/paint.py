@@ -19,7 +19,7 @@ from engine.rig import POSE_DRIVERS, Rig
 from kernels import look
 from kernels.dispatch import Kernels, Looks, Overlay
 from kernels.look import Shown
-from kernels.rows import Rows
+from kernels.rows import Held, Rows
 from models import diffusion, weights, window
 
 F32 = npt.NDArray[np.float32]
@@ -30,21 +30,6 @@ _NATIVE = (0.75, 1.3)
 """Widths of a face, in those of training, at which the network sees the picture's own pixels."""
 _INPUTS = {"noisy", "t", "guide", "region", "told", "features", "code"}
 _SEEN_PX = (window.WIDE_PX, window.HIGH_PX)
-
-
-class Held:
-    """Rows that kernels take in once, and again where others ask for them."""
-
-    def __init__(self, rows: F32) -> None:
-        self._array = rows
-        self._rows: Rows | None = None
-        self._kernels: Kernels | None = None
-
-    def by(self, kernels: Kernels) -> Rows:
-        """The rows where these kernels have them."""
-        if self._rows is None or self._kernels is not kernels:
-            self._rows, self._kernels = kernels.put(self._array), kernels
-        return self._rows
 
 
 class RenderNetwork:
@@ -69,6 +54,7 @@ class RenderNetwork:
         if wrong := sorted(set(self._network.inputs) ^ _INPUTS):
             raise BackendError(f"{path} is no render network: {wrong[0]!r} is missing or unknown")
         self._noise = Held(window.noise()[None])
+        self._times: dict[float, Held] = {}
 
     def paint(
         self,
@@ -96,8 +82,9 @@ class RenderNetwork:
         }
 
         def predict(x: Rows, t: float) -> Rows:
-            at = kernels.put(np.full(len(told), t, np.float32))
-            return kernels.run(self._network, {"noisy": x, "t": at, **feeds}, "picture")
+            at = self._times.setdefault(t, Held(np.array([t], np.float32))).by(kernels)
+            given = {"noisy": x, "t": kernels.stacked([at] * len(told)), **feeds}
+            return kernels.run(self._network, given, "picture")
 
         noise = kernels.stacked([self._noise.by(kernels)] * len(told))
         made: Rows = diffusion.sample(predict, noise, steps, kernels.mixed)

@@ -23,6 +23,8 @@ _SHUT_LIDS_PX = 1.5
 _UPPER_LIDS, _LOWER_LIDS = np.stack(topo.UPPER_LIDS), np.stack(topo.LOWER_LIDS)
 _IRISES = np.stack(topo.IRISES)
 _LEAST_RADIUS_PX = 1e-3
+_EYE_REACHES = np.tile([(0.4, 1.0), (1.0, 1.0)], (2, 1))
+"""How far around each of two eyes its window and what stretches go, over what its line fades."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,12 +151,11 @@ def parting(landmarks: F32, rigs: Sequence[Rig]) -> list[list[Line]]:
     lines = [[Line(mouth, window)] for mouth, window in zip(mouths, cells, strict=True)]
     eyes = (landmarks[:, _UPPER_LIDS] + landmarks[:, _LOWER_LIDS]) / 2
     fades = [0.14 * rig.face_px for rig in rigs]
-    margins = np.repeat(fades, 4).reshape(-1, 2)
-    rims, sides = eyes.reshape(-1, *eyes.shape[2:]), np.repeat(sides, 2, axis=0)
-    windows, stretched = (
-        cells_around_each(rims, margins * (beside, 1.0), STEP_PX, sides) for beside in (0.4, 1.0)
-    )
-    for number, eye in enumerate(zip(rims, windows, stretched, strict=True)):
+    # Each eye twice: once for its window, once for what stretches.
+    rims = eyes.repeat(2, axis=1).reshape(-1, *eyes.shape[2:])
+    margins = (np.array(fades)[:, None, None] * _EYE_REACHES).reshape(-1, 2)
+    cells = cells_around_each(rims, margins, STEP_PX, sides.repeat(4, axis=0))
+    for number, eye in enumerate(zip(rims[::2], cells[::2], cells[1::2], strict=True)):
         lines[number // 2].append(Line(*eye, fade_px=fades[number // 2]))
     return lines
 
@@ -172,5 +173,7 @@ def parted(upper: F32, lower: F32) -> tuple[F32, F32]:
 def windows_around(points: F32, margin_px: float, sizes_px: I64) -> I64:
     """Left, top, right, bottom (..., 4) of the pixels around points (..., N, 2) in pictures of
     sizes (..., 1); of no width or height where they lie off the picture."""
-    low, high = np.floor(points.min(-2) - margin_px), np.ceil(points.max(-2) + margin_px)
-    return np.clip(np.concatenate([low, high], axis=-1).astype(np.int64), 0, sizes_px)
+    low = np.floor(np.minimum.reduce(points, axis=-2) - margin_px)
+    high = np.ceil(np.maximum.reduce(points, axis=-2) + margin_px)
+    ends = np.concatenate([low, high], axis=-1).astype(np.int64)
+    return np.minimum(np.maximum(ends, 0), sizes_px)

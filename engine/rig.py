@@ -48,6 +48,7 @@ _SMILE = (
 models/weights/face_shape.md against 427 with shut mouths, its lips brought together."""
 _LEAST_CLEAR = 0.01
 """Share of the portrait that must be background, and person, for the two to be parted."""
+_REST = np.eye(2, 3)
 _PRESS = 0.012
 """How far the lips may press into each other, in face widths."""
 
@@ -98,14 +99,15 @@ class Rig:
         pose = motion.pose
         if turn is None:
             (turn,) = turns([motion])
-        rest = np.eye(2, 3)
-        shift = np.array([[pose.x], [pose.y]]) * self.face_px
-        values = np.concatenate(
-            [self._shut(motion.lip_code), motion.blink, [motion.brow, motion.smile]]
-        )
-        skew_x, skew_y = turn[:, :1] * values, turn[:, 1:2] * values
-        columns = np.concatenate([turn - rest, shift, skew_x, skew_y], axis=1)
-        return np.ascontiguousarray(columns.T, np.float32)
+        code = self._shut(motion.lip_code)
+        values = np.array([*code.tolist(), *motion.blink, motion.brow, motion.smile])
+        drivers = np.empty((POSE_DRIVERS + 2 * len(values), 2), np.float32)
+        drivers[:3] = (turn - _REST).T
+        drivers[3] = pose.x * self.face_px, pose.y * self.face_px
+        middle = POSE_DRIVERS + len(values)
+        drivers[POSE_DRIVERS:middle] = np.multiply.outer(values, turn[:, 0])
+        drivers[middle:] = np.multiply.outer(values, turn[:, 1])
+        return drivers
 
     def _shut(self, code: F32) -> F32:
         """The code, opened until its lips press no further than `_PRESS`."""

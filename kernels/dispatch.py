@@ -276,7 +276,7 @@ class Kernels(Protocol):
         patches: Sequence[Sequence[Overlay]],
         shown: Sequence[Shown],
         size: Size,
-        frame: F32,
+        frame: Rows,
     ) -> Looks:
         """What a network is shown of windows, see `windows`.
 
@@ -284,7 +284,7 @@ class Kernels(Protocol):
             guides, patches: see `windows`.
             shown: of each picture.
             size: (width, height) of all windows.
-            frame: (H, W) float32, what `region` is multiplied by; H, W are the network's size.
+            frame: (1, H, W), what `region` is multiplied by; H, W are the network's size.
 
         Raises:
             ValueError: see `windows`.

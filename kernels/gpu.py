@@ -130,6 +130,7 @@ MOUTH = np.dtype(
     ]
 )
 _ALIGNMENT = 16
+_PAGE_BYTES = 1 << 20
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 Size = tuple[int, int, int]
 
@@ -165,6 +166,9 @@ class Device(Protocol):
     def staging(self, nbytes: int) -> U8:
         """(nbytes,) of the host's memory that the device can read while the host goes on."""
 
+    def pair(self, nbytes: int) -> tuple[U8, Memory]:
+        """Both, of one size: what is written to the one is to be sent to the other."""
+
     def send(self, host: U8, memory: Memory) -> None:
         """Copies to the device; nobody may write to `host` until the next wait."""
 
@@ -194,6 +198,7 @@ class CupyDevice:
         self.stream = self.cupy.cuda.Stream(non_blocking=True)
         self._under_way: list[U8] = []
         self._lock = Lock()
+        self._pages = Pages(self)
 
     @property
     def handle(self) -> int:
@@ -209,6 +214,10 @@ class CupyDevice:
         """Pinned memory, of CuPy's pool: it goes back when the array is gone."""
         pinned = self.cupy.cuda.alloc_pinned_memory(max(nbytes, 1))
         return np.frombuffer(pinned, np.uint8, nbytes)
+
+    def pair(self, nbytes: int) -> tuple[U8, Memory]:
+        """See `Device.pair`; not for several threads at once."""
+        return self._pages.pair(nbytes)
 
     def send(self, host: U8, memory: Memory) -> None:
         """See `Device.send`."""
@@ -251,6 +260,41 @@ class _CupyMemory:
     def __init__(self, pointer: Any) -> None:
         self._pointer = pointer
         self.address = int(pointer.ptr)
+
+
+class Pages:
+    """Pairs cut from larger ones: a batch sends ten small tables, and to ask a device for memory
+    takes longer than to fill it.
+
+    A page is never written to twice; it goes back when nothing cut from it is in use.
+
+    Args:
+        device: whose.
+        nbytes: of a page; what takes over a quarter of it has its own memory.
+    """
+
+    def __init__(self, device: Device, nbytes: int = _PAGE_BYTES) -> None:
+        self._device, self._nbytes = device, nbytes
+        self._page: tuple[U8, Memory] | None = None
+        self._end = 0
+
+    def pair(self, nbytes: int) -> tuple[U8, Memory]:
+        """See `Device.pair`."""
+        if 4 * nbytes > self._nbytes:
+            return self._device.staging(nbytes), self._device.empty(nbytes)
+        begin = self._end
+        if self._page is None or begin + nbytes > self._nbytes:
+            self._page = self._device.staging(self._nbytes), self._device.empty(self._nbytes)
+            begin = 0
+        self._end = begin + _aligned(nbytes)
+        host, memory = self._page
+        return host[begin : begin + nbytes], _Part(memory, begin)
+
+
+class _Part:
+    def __init__(self, memory: Memory, begin: int) -> None:
+        self._memory = memory
+        self.address = memory.address + begin
 
 
 def require() -> Any:
@@ -303,15 +347,14 @@ class Arena:
     def __init__(self, device: Device, nbytes: int, count: int) -> None:
         size = nbytes + count * _ALIGNMENT
         self._device = device
-        self._host = device.staging(size)
-        self.memory = device.empty(size)
+        self._host, self.memory = device.pair(size)
         self._end = 0
 
     def reserve(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[Array, int]:
         """An array to be filled before `send`, and the address that its copy will have."""
         kind = np.dtype(dtype)
         begin, nbytes = self._end, math.prod(shape) * kind.itemsize
-        self._end = begin + -(-nbytes // _ALIGNMENT) * _ALIGNMENT
+        self._end = begin + _aligned(nbytes)
         array = self._host[begin : begin + nbytes].view(kind).reshape(shape)
         return array, self.memory.address + begin
 
@@ -324,6 +367,10 @@ class Arena:
     def send(self) -> None:
         """Copies all that was added."""
         self._device.send(self._host[: self._end], self.memory)
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
 
 
 def blocks(width: int, height: int, batch: int, block: Size) -> Size:

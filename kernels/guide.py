@@ -85,8 +85,10 @@ def cells_around_each(
     sides: int | npt.NDArray[np.int64],
 ) -> list[Cells]:
     """The same for (L, K, 2) pixels, margins (L, 2) or (2,) and sides (L, 1) or one for all."""
-    ends = np.concatenate([points.min(1) - margins_px, points.max(1) + margins_px], axis=1)
-    cells = np.clip((ends / step_px).astype(np.int64), 1, sides - 1)
+    low, high = np.minimum.reduce(points, axis=1), np.maximum.reduce(points, axis=1)
+    ends = np.concatenate([low - margins_px, high + margins_px], axis=1)
+    # `numpy.clip` asks for the limits of integers first, which takes longer.
+    cells = np.minimum(np.maximum((ends / step_px).astype(np.int64), 1), sides - 1)
     return [(left, top, right, bottom) for left, top, right, bottom in cells.tolist()]
 
 

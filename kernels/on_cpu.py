@@ -214,16 +214,17 @@ class CpuKernels(HostRows):
         patches: Sequence[Sequence[Overlay]],
         shown: Sequence[Shown],
         size: Size,
-        frame: F32,
+        frame: Rows,
     ) -> _Looks:
         """See `Kernels.look`."""
+        (fade,) = self.fetch(frame)
         windows = self.windows(guides, patches, [each.corner for each in shown], size)
-        seen_size = frame.shape[1], frame.shape[0]
+        seen_size = fade.shape[1], fade.shape[0]
         may = [region(each, size) for each in shown]
         guide = [
             seen(window, each.gains, seen_size) for window, each in zip(windows, shown, strict=True)
         ]
-        places = [(fitted(each, seen_size) * frame)[None] for each in may]
+        places = [(fitted(each, seen_size) * fade)[None] for each in may]
         return _Looks(windows, may, shown, np.stack(guide), np.stack(places))
 
     def painted(self, looks: Looks, made: Rows) -> list[Patch]:

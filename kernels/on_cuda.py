@@ -211,19 +211,20 @@ class CudaKernels(OverlaysOnCuda):
         patches: Sequence[Sequence[Overlay]],
         shown: Sequence[Shown],
         size: Size,
-        frame: F32,
+        frame: Rows,
     ) -> _Looks:
         """See `Kernels.look`."""
-        known, corners = own(guides, _Guides), [each.corner for each in shown]
+        known, fade = own(guides, _Guides), own(frame, CudaRows)
+        corners = [each.corner for each in shown]
         self._check(known, patches, corners, size)
         far, clear = check_behind(known.faces, None, None)
         windows = self._made(known, patches, corners, size, far, clear, "rgb")
         count, area = len(shown), size[0] * size[1]
-        seen = frame.shape[1], frame.shape[0]
-        guide, region = (self._room(count, (n, *frame.shape)) for n in (3, 1))
+        high, wide = fade.shape
+        guide, region = (self._room(count, (n, high, wide)) for n in (3, 1))
         soft = self._device.empty(2 * 4 * area * count)
         taps = {width: blur_taps(width) for width in {each.soft_px for each in shown}}
-        given = [frame, *taps.values(), *(each.hull for each in shown)]
+        given = [*taps.values(), *(each.hull for each in shown)]
         nbytes = sum(array.nbytes for array in given) + count * LOOK.itemsize
         arena = Arena(self._device, nbytes, len(given) + 1)
         table, at = arena.reserve((count,), LOOK)
@@ -239,12 +240,10 @@ class CudaKernels(OverlaysOnCuda):
         table["rows"] = soft.address + 8 * area * number
         table["may"] = table["rows"] + 4 * area
         table["guide"], table["region"] = guide.addresses, region.addresses
-        frame_at = arena.add(frame)
         arena.send()
-        look(self._device, at, count, size, frame_at, seen)
-        return _Looks(
-            table.copy(), corners, size, seen, guide, region, (windows, soft, arena.memory)
-        )
+        look(self._device, at, count, size, int(fade.addresses[0]), (wide, high))
+        kept = windows, soft, arena.memory
+        return _Looks(table.copy(), corners, size, (wide, high), guide, region, kept)
 
     def painted(self, looks: Looks, made: Rows) -> list[CudaOverlay]:
         """See `Kernels.painted`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -142,4 +143,4 @@ def _most(drawn: Sequence[Eyeball | Mouth]) -> tuple[int, int]:
 
 def before(counts: list[int]) -> U64:
     """How many come before each."""
-    return np.cumsum([0, *counts[:-1]], dtype=np.uint64)
+    return np.fromiter(accumulate(counts[:-1], initial=0), np.uint64, len(counts))

@@ -94,6 +94,32 @@ def run_on_host(network: Network, feeds: dict[str, F32], output: str) -> F32:
     return np.concatenate([network.run(dict(one))[output] for one in each])
 
 
+class Held:
+    """An array of rows that kernels take in once, and again where others ask for them.
+
+    Args:
+        array: (B, ...) float32.
+    """
+
+    def __init__(self, array: F32) -> None:
+        self._array = array
+        self._last: tuple[Taker, Rows] | None = None
+
+    def by(self, kernels: "Taker") -> Rows:
+        """The rows where these kernels have them."""
+        last = self._last
+        if last is None or last[0] is not kernels:
+            last = self._last = kernels, kernels.put(self._array)
+        return last[1]
+
+
+class Taker(Protocol):
+    """What takes rows in."""
+
+    def put(self, rows: F32) -> Rows:
+        """See `kernels.dispatch.Kernels.put`."""
+
+
 class HostRows:
     """The part of `kernels.dispatch.Kernels` that is about rows, on arrays of the host."""
 

@@ -51,6 +51,8 @@ class RowsOnCuda:
     def stacked(self, rows: Sequence[Rows]) -> CudaRows:
         """See `Kernels.stacked`; nothing is copied."""
         known = [_own(each) for each in rows]
+        if len(known) == 1:
+            return known[0]
         addresses = np.concatenate([each.addresses for each in known])
         memories = tuple(memory for each in known for memory in each.kept)
         return CudaRows(addresses, known[0].shape, memories)
@@ -82,8 +84,10 @@ class RowsOnCuda:
         """See `Kernels.fetch`."""
         known = _own(rows)
         whole = self._room(len(known), known.shape)
-        self._copied(_table(known.addresses, whole.addresses, prod(known.shape)))
-        nbytes = _FLOAT * len(known) * prod(known.shape)
+        floats = prod(known.shape)
+        _, at = self._sent(_table(known.addresses, whole.addresses, floats))
+        launches.copy(self._device, at, len(known), floats)
+        nbytes = _FLOAT * len(known) * floats
         made = self._device.fetch(whole.kept[0], nbytes).view(np.float32)
         return made.reshape(len(known), *known.shape)
 
@@ -91,24 +95,25 @@ class RowsOnCuda:
         self, bound: Bound, feeds: Mapping[str, CudaRows], part: slice, output: str
     ) -> CudaRows:
         """One output of a batch, copied from the network's memory, which is soon another's."""
-        tables = []
-        for name, rows in feeds.items():
+        count, out = part.stop - part.start, bound.outputs[output]
+        made = self._room(count, out.shape)
+        each = count * ROW.itemsize
+        arena = Arena(self._device, (len(feeds) + 1) * each, 1)
+        tables, at = arena.reserve((len(feeds) + 1, count), ROW)
+        longest = 0
+        for table, (name, rows) in zip(tables, feeds.items(), strict=False):
             into = bound.inputs[name]
             _check(name, rows.shape, into)
-            given = rows.addresses[part]
-            places = _places(into.address, (len(given), *into.shape))
-            tables.append(_table(given, places, prod(into.shape)))
-        self._copied(np.concatenate(tables))
+            floats = prod(into.shape)
+            longest = max(longest, floats)
+            _fill(table, rows.addresses[part], _places(into.address, (count, *into.shape)), floats)
+        floats = prod(out.shape)
+        _fill(tables[-1], _places(out.address, (count, *out.shape)), made.addresses, floats)
+        arena.send()
+        launches.copy(self._device, at, len(feeds) * count, longest)
         bound.launch()
-        out = bound.outputs[output]
-        made = self._room(part.stop - part.start, out.shape)
-        places = _places(out.address, (len(made), *out.shape))
-        self._copied(_table(places, made.addresses, prod(out.shape)))
+        launches.copy(self._device, at + len(feeds) * each, count, floats)
         return made
-
-    def _copied(self, table: Array) -> None:
-        _, at = self._sent(table)
-        launches.copy(self._device, at, len(table), int(table["count"].max()))
 
     def _room(self, count: int, shape: Shape) -> CudaRows:
         """Rows to be written, one after the other."""
@@ -135,15 +140,18 @@ def _own(rows: Rows) -> CudaRows:
 
 def _places(first: int, shape: Shape) -> U64:
     """Addresses of (B, ...) rows one after the other."""
-    return np.uint64(first) + np.arange(shape[0], dtype=np.uint64) * np.uint64(
-        _FLOAT * prod(shape[1:])
-    )
+    step = _FLOAT * prod(shape[1:])
+    return np.arange(first, first + shape[0] * step, step, dtype=np.uint64)
 
 
 def _table(given: U64, into: U64, count: int) -> Array:
     table = np.zeros(len(given), ROW)
-    table["from"], table["into"], table["count"] = given, into, count
+    _fill(table, given, into, count)
     return table
+
+
+def _fill(table: Array, given: U64, into: U64, count: int) -> None:
+    table["from"], table["into"], table["count"] = given, into, count
 
 
 def _check(name: str, shape: Shape, into: Place) -> None:

@@ -67,14 +67,15 @@ def align(points: F64, target: F64, index: I64) -> F64:
 
 def rotation(radians: F64) -> F64:
     """(..., 3) yaw, pitch, roll -> (..., 3, 3): roll after yaw after pitch."""
-    cy, cp, cr = np.moveaxis(np.cos(radians), -1, 0)
-    sy, sp, sr = np.moveaxis(np.sin(radians), -1, 0)
-    rows = [
-        [cr * cy, -sr * cp - cr * sy * sp, sr * sp - cr * sy * cp],
-        [sr * cy, cr * cp - sr * sy * sp, -cr * sp - sr * sy * cp],
-        [sy, cy * sp, cy * cp],
-    ]
-    return np.stack([np.stack(row, -1) for row in rows], -2)
+    c, s = np.cos(radians), np.sin(radians)
+    cy, cp, cr = c[..., 0], c[..., 1], c[..., 2]
+    sy, sp, sr = s[..., 0], s[..., 1], s[..., 2]
+    made = np.empty((*radians.shape[:-1], 3, 3))
+    made[..., 0, 0], made[..., 1, 0], made[..., 2, 0] = cr * cy, sr * cy, sy
+    made[..., 0, 1], made[..., 0, 2] = -sr * cp - cr * sy * sp, sr * sp - cr * sy * cp
+    made[..., 1, 1], made[..., 1, 2] = cr * cp - sr * sy * sp, -cr * sp - sr * sy * cp
+    made[..., 2, 1], made[..., 2, 2] = cy * sp, cy * cp
+    return made
 
 
 def angles(turn: F64) -> F64:

@@ -49,6 +49,7 @@ class CudaRuns:
         self.inputs, self.outputs = program.inputs, program.outputs
         self._turns = Turns()
         self._ready: dict[Shapes, _Run] = {}
+        self._sizes: dict[int, Shapes] = {}
 
     def prepare(self, shapes: Shapes) -> None:
         """Captures for inputs of these shapes, so that their first run is as quick as others.
@@ -86,9 +87,10 @@ class CudaRuns:
             BackendError: see `run`.
         """
         size = next(size for size in SIZES if size >= rows)
-        shapes = batched(self._program.path, self.inputs, size)
+        if size not in self._sizes:
+            self._sizes[size] = tuple(batched(self._program.path, self.inputs, size).values())
         with self._turns.take(device):
-            yield self._run(tuple(shapes.values())).bound(device)
+            yield self._run(self._sizes[size]).bound(device)
 
 
 class _Packed:
@@ -134,6 +136,7 @@ class _Run:
                 found = self._computed()
             self._check(found)
             self._found = _Packed({name: tuple(v.shape) for name, v in found.items()})
+            self._places = self._given.places(), self._found.places()
             self._stream.synchronize()
         if graphs:
             self._capture()
@@ -170,20 +173,21 @@ class _Run:
         self._graph = graph
 
     def _launch(self) -> None:
-        if self._graph is None:
-            self._step()
-        else:
+        if self._graph is not None:
             self._graph.replay()
+            return
+        with torch.inference_mode():
+            self._step()
 
     def bound(self, device: Device) -> Bound:
         """Its memory, and what runs it there."""
 
         def launch() -> None:
-            with torch.inference_mode(), torch.cuda.stream(stream):
+            with torch.cuda.stream(stream):
                 self._launch()
 
         stream = torch.cuda.ExternalStream(device.handle)
-        return Bound(self._given.places(), self._found.places(), launch)
+        return Bound(*self._places, launch)
 
     def __call__(self, feeds: Arrays) -> Arrays:
         for name, array in self._given.arrays.items():

@@ -1,5 +1,7 @@
 """Wrapper of `look.cu`."""
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,7 @@ F32 = npt.NDArray[np.float32]
 _BLOCK = (32, 4, 1)
 
 
+@lru_cache(maxsize=256)
 def blur_taps(soft_px: float) -> F32:
     """Weights of a Gaussian of that width: (2 * `reach_px` + 1,) float32."""
     reach = reach_px(soft_px)

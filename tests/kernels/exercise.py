@@ -56,7 +56,9 @@ def shown(
     """Windows through a network's sizes that do not fit theirs, and rows of odd lengths."""
     hull = np.array([[2, 1], [20, 2], [3, 30]], np.float32)
     asked = [Shown(corner, hull, 2, 1.5, np.ones(3, np.float32)) for corner in corners]
-    looks = kernels.look(guides, [[], []], asked, (13, 7), np.ones(seen[::-1], np.float32))
+    looks = kernels.look(
+        guides, [[], []], asked, (13, 7), kernels.put(np.ones((1, *seen[::-1]), np.float32))
+    )
     given = kernels.stacked([looks.guide[1:], looks.guide[:1]])
     kernels.painted(looks, kernels.mixed(given, kernels.put(kernels.fetch(given)), 0.5, 0.5))
     kernels.fetch(looks.region)

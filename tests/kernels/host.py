@@ -82,6 +82,9 @@ class HostDevice:
     def staging(self, nbytes: int) -> Any:
         return np.full(nbytes, 0x5A, np.uint8)
 
+    def pair(self, nbytes: int) -> tuple[Any, HostMemory]:
+        return self.staging(nbytes), self.empty(nbytes)
+
     def send(self, host: Any, memory: Memory) -> None:
         ctypes.memmove(memory.address, host.ctypes.data, host.nbytes)
 

@@ -52,7 +52,7 @@ def test_what_is_shown_and_painted_is_bit_equal_to_the_reference(
     guides = kernels.guide([moved(kernels, portrait(seed, SIZE), seed) for seed in range(3)])
     corners = [each.corner for each in asked.shown]
     windows = kernels.windows(guides, asked.over, corners, size)
-    looks = kernels.look(guides, asked.over, asked.shown, size, FRAME)
+    looks = kernels.look(guides, asked.over, asked.shown, size, kernels.put(FRAME[None]))
     guide, region = kernels.fetch(looks.guide), kernels.fetch(looks.region)
     rng = np.random.default_rng(3)
     made = np.clip(guide + 0.3 * rng.standard_normal(guide.shape), -1, 1).astype(np.float32)
@@ -71,7 +71,7 @@ def test_what_is_shown_and_painted_is_bit_equal_to_the_reference(
 def test_the_reference_agrees_with_the_path_on_the_cpu(size: tuple[int, int]) -> None:
     kernels, asked = CpuKernels(), Asked.of(size)
     guides = kernels.guide([moved(kernels, portrait(seed, SIZE), seed) for seed in range(3)])
-    looks = kernels.look(guides, asked.over, asked.shown, size, FRAME)
+    looks = kernels.look(guides, asked.over, asked.shown, size, kernels.put(FRAME[None]))
     rng = np.random.default_rng(3)
     for i, each in enumerate(asked.shown):
         window, may = looks.windows[i], plain.region(each, blur_taps(each.soft_px), size)
@@ -95,7 +95,7 @@ def test_a_network_that_changes_nothing_leaves_the_window_as_it_was(name: str) -
     guides = kernels.guide([moved(kernels, portrait(seed, SIZE), seed) for seed in range(3)])
     for each in asked.shown:
         each.gains[:] = 1
-    looks = kernels.look(guides, asked.over, asked.shown, asked.size, FRAME)
+    looks = kernels.look(guides, asked.over, asked.shown, asked.size, kernels.put(FRAME[None]))
     overlays = kernels.painted(looks, looks.guide)
     before = kernels.pictures(guides, asked.over)
     after = kernels.pictures(guides, [[*p, o] for p, o in zip(asked.over, overlays, strict=True)])
