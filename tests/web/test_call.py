@@ -63,8 +63,8 @@ def test_speech_comes_back_as_a_moving_picture_with_its_sound(visit):
     spoken = measure.onsets(mic)
     assert len(spoken) >= 3
     assert len(measure.paired(spoken, measure.onsets(heard), 0, 1000)) >= len(spoken) - 1
-    # Only that it flows: a busy machine draws fewer, and `bench latency` measures.
-    assert measure.fps(pictures) > 15
+    # Only that it flows: a busy machine draws no fewer than 5, and `bench latency` measures.
+    assert measure.fps(pictures) > 4
     moved = np.abs(np.diff(pictures.face.astype(np.int16), axis=0)).mean(axis=(1, 2))
     assert moved.max() > 0.5
     assert caller.counters()["video"]["frameWidth"] == 512
