@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +78,7 @@ def run(args: argparse.Namespace) -> int:
     loaded = os.getloadavg()[0]
     with ExitStack() as stack:
         server = stack.enter_context(Server(command=serve_command(*_flags(args))))
-        peers: list[Process] = []
-        # One after the other: the first is to be the oldest.
-        for number in range(1, args.calls + 1):
-            peers.append(stack.enter_context(_peer(server.url, args.codec)))
-            if _answer(peers[-1], CONNECT_S) != "ready":
-                raise BackendError(f"call {number} of {args.calls} was not connected")
+        peers = _called(stack, server.url, args.codec, args.calls)
         browser = stack.enter_context(_browser(server)) if args.browser else None
         _wait(args.settle, browser)
         rows, used = _measure(server, peers, browser, args.seconds)
@@ -138,9 +133,7 @@ def _measure(
     )
     busy_s, stolen_s = processes.busy_s()
     for peer in peers:
-        assert peer.stdin is not None
-        peer.stdin.write(f"{seconds}\n")
-        peer.stdin.flush()
+        _say(peer, f"{seconds}")
     collected = _wait(seconds, browser)
     span_s = time.monotonic() - before_s
     # At once: a peer that has answered ends its call, and rates change.
@@ -198,6 +191,31 @@ def _wait(seconds: float, browser: Caller | None) -> dict[str, list[Any]]:
     return collected
 
 
+def _called(stack: ExitStack, url: str, codec: VideoCodec, calls: int) -> list[Process]:
+    """So many peers in a call, whose pictures flow; the first of them is the oldest.
+
+    Raises:
+        BackendError: one is not connected.
+    """
+    peers: list[Process] = []
+    # A peer takes a second to load its libraries: as many as there are cores do so meanwhile.
+    ahead = os.cpu_count() or 1
+    for number in range(calls):
+        while len(peers) < min(number + ahead, calls):
+            peers.append(stack.enter_context(_peer(url, codec)))
+        _say(peers[number], "call")
+        _expect(peers[number], "called", number + 1, calls)
+    for number, peer in enumerate(peers, 1):
+        _say(peer, "flow")
+        _expect(peer, "ready", number, calls)
+    return peers
+
+
+def _expect(peer: Process, word: str, number: int, calls: int) -> None:
+    if _answer(peer, CONNECT_S) != word:
+        raise BackendError(f"call {number} of {calls} was not connected")
+
+
 @contextmanager
 def _peer(url: str, codec: VideoCodec) -> Iterator[Process]:
     """One call in a process of its own, so that it takes nothing from the server's interpreter."""
@@ -208,6 +226,14 @@ def _peer(url: str, codec: VideoCodec) -> Iterator[Process]:
             yield peer
         finally:
             peer.terminate()
+
+
+def _say(peer: Process, line: str) -> None:
+    assert peer.stdin is not None
+    # One that has ended is told of by its answer.
+    with suppress(BrokenPipeError):
+        peer.stdin.write(f"{line}\n")
+        peer.stdin.flush()
 
 
 def _answer(peer: Process, within_s: float) -> str:

@@ -1,7 +1,8 @@
 """A caller for `visavis bench load`, in a process of its own; it decodes no picture.
 
-`python -m bench.peer URL CODEC SPEECH` calls, says `ready` once pictures come, waits for a line
-with seconds, measures for so long and prints what it found as JSON.
+`python -m bench.peer URL CODEC SPEECH` answers each line with a line: the first with `called` once
+pictures come, the second with `ready` once they flow, the third, seconds, with what it measured for
+so long, as JSON.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from engine.frames import SAMPLE_RATE_HZ
 from engine.media import decode
 
 PICTURES: Final = 25
-"""A call counts as made when so many have come."""
+"""They count as flowing when so many have come."""
 CONNECT_S: Final = 60.0
 _VIDEO_HZ: Final = 90_000
 _SOUND_PACKET: Final = SAMPLE_RATE_HZ // 50
@@ -169,12 +170,13 @@ async def _measure(caller: Caller) -> None:
     pictures, sound = Stream(_VIDEO_HZ), Stream(SAMPLE_RATE_HZ)
     pictures.watch(receivers["video"])
     sound.watch(receivers["audio"])
-    async with asyncio.timeout(CONNECT_S):
-        while len(pictures.seen) < PICTURES:  # noqa: ASYNC110 - packets tell nobody
-            await asyncio.sleep(0.05)
+    await _came(pictures, 1)
+    _say("called")
+    if not await _line():
+        return
+    await _came(pictures, PICTURES)
     _say("ready")
-    line = await asyncio.to_thread(sys.stdin.readline)
-    if not line:
+    if not (line := await _line()):
         return
     before = await caller.figures()
     since_s, cpu_s = time.time(), time.process_time()
@@ -195,6 +197,17 @@ async def _measure(caller: Caller) -> None:
     _say(json.dumps(found))
 
 
+async def _came(pictures: Stream, count: int) -> None:
+    async with asyncio.timeout(CONNECT_S):
+        while len(pictures.seen) < count:  # noqa: ASYNC110 - packets tell nobody
+            await asyncio.sleep(0.05)
+
+
+async def _line() -> str:
+    """What is said to it; nothing where nobody will say more."""
+    return await asyncio.to_thread(sys.stdin.readline)
+
+
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -202,6 +215,8 @@ def _say(text: str) -> None:
 
 async def _main(url: str, codec: str, path: str) -> None:
     speech = np.concatenate([pcm.samples for pcm in decode(Path(path))])
+    if not await _line():
+        return
     async with calling(url, speech, codec, keep=False) as caller:
         await _measure(caller)
 

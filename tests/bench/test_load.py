@@ -99,9 +99,10 @@ def test_a_family_and_what_it_uses_are_found():
 
 def test_a_peer_counts_pictures_of_a_real_call_without_decoding(speech_path):
     with Server(ServerConfig(max_sessions=1)) as server, load._peer(server.url, "vp8") as caller:
-        assert load._answer(caller, peer.CONNECT_S) == "ready"
-        caller.stdin.write("3\n")
-        caller.stdin.flush()
+        for line, answer in (("call", "called"), ("flow", "ready")):
+            load._say(caller, line)
+            assert load._answer(caller, peer.CONNECT_S) == answer
+        load._say(caller, "3")
         found = json.loads(load._answer(caller, 30))
     # Only that all of it flows: a busy machine draws fewer.
     assert found["fps"] > 1
@@ -110,11 +111,10 @@ def test_a_peer_counts_pictures_of_a_real_call_without_decoding(speech_path):
 
 
 def test_a_peer_that_cannot_call_is_an_error():
-    with (
-        load._peer("http://127.0.0.1:9/", "vp8") as caller,
-        pytest.raises(BackendError, match="no answer"),
-    ):
-        load._answer(caller, 60)
+    with load._peer("http://127.0.0.1:9/", "vp8") as caller:
+        load._say(caller, "call")
+        with pytest.raises(BackendError, match="no answer"):
+            load._answer(caller, 60)
 
 
 @pytest.mark.parametrize(
