@@ -145,12 +145,20 @@ def backward_flow(
     """
     to_lattice = np.float32(1.0 / step_px)
     shift = np.float32(0.5 * to_lattice - 0.5)
-    start = points * to_lattice + shift
-    at: Any = start
+    start = points * to_lattice
+    start += shift
+    # Written to by turns: to ask for memory of this size takes as long as to fill it.
+    at, step, spare = start, np.empty_like(start), np.empty_like(start)
     for _ in range(iterations):
-        moved = cv2.remap(forward, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        at = cv2.addWeighted(at, 1 - relax, start - moved * to_lattice, relax, 0.0)
-    return np.asarray((at - start) * np.float32(step_px), np.float32)
+        cv2.remap(forward, at, NO_MAP, cv2.INTER_LINEAR, step, cv2.BORDER_REPLICATE)
+        step *= to_lattice
+        np.subtract(start, step, out=step)
+        if relax < 1:
+            cv2.addWeighted(at, 1 - relax, step, relax, 0.0, dst=step)
+        at, step = step, spare if at is start else at
+    made = np.subtract(at, start, out=step)
+    made *= np.float32(step_px)
+    return made
 
 
 def enlarge(flow: F32, size_px: tuple[int, int]) -> F32:
