@@ -341,15 +341,18 @@ def _probed(code: str, *given: str) -> str:
     # -P: the folder that one happens to be in holds no libraries.
     command: Sequence[str] = [sys.executable, "-P", "-c", whole, *given]
     roots = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_PROBE_S,
-        check=False,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, roots))},
-    )
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PROBE_S,
+            check=False,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, roots))},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BackendError(f"does not answer within {_PROBE_S:g} s") from error
     if done.returncode:
         said = done.stderr.strip().splitlines()
         end = f"died of signal {-done.returncode}" if done.returncode < 0 else "failed"

@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import Any, TypeVar
 
 from engine.backends import ANY, SIZES, Shape, driver, tensorrt_rtx
 from engine.backends.engine_cache import Recipe, digest
@@ -94,7 +96,7 @@ def recipe(found: Library, path: Path, wanted: Target) -> Recipe:
         network=digest(path),
         library=found.name,
         version=found.version,
-        flags=_FLAGS,
+        flags=_FLAGS + (tensorrt_rtx.FLAGS if found.name == RTX else ()),
         sizes=SIZES,
         gpu=wanted.gpu,
         architecture=wanted.architecture,
@@ -116,11 +118,11 @@ class Build:
     def __init__(self, found: Library, path: Path, wanted: Target) -> None:
         trt = self._trt = found.trt
         self._found, self._path = found, path
-        self._log = logger(trt)
-        builder = self._builder = trt.Builder(self._log)
+        log = self._log = logger(trt)
+        builder = self._builder = made("builder", log, lambda: trt.Builder(log))
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = self._network = builder.create_network(flags)
-        parser = self._parser = trt.OnnxParser(network, self._log)
+        parser = self._parser = trt.OnnxParser(network, log)
         if not parser.parse(path.read_bytes()):
             said = "; ".join(parser.get_error(at).desc() for at in range(parser.num_errors))
             raise BackendError(f"{path}: {found.name} refuses the network: {said}")
@@ -154,15 +156,41 @@ class Build:
             BackendError: TensorRT fails.
         """
         config, builder = self._config, self._builder
-        if tell is not None:
-            config.progress_monitor = _monitor(self._trt, tell)
-        engine = builder.build_serialized_network(self._network, config)
+        stopped = Event()
+        config.progress_monitor = _monitor(self._trt, tell, stopped)
+        # Beside this thread: TensorRT's bindings lose what Ctrl-C raises in what they call.
+        with ThreadPoolExecutor(1) as beside:
+            build = beside.submit(builder.build_serialized_network, self._network, config)
+            try:
+                engine = build.result()
+            finally:
+                stopped.set()
         if engine is None:
             raise BackendError(
                 f"{self._path}: {self._found.name} {self._found.version} cannot build an engine: "
                 f"{self._log.said() or 'it does not say why'}"
             )
         return bytes(engine)
+
+
+T = TypeVar("T")
+
+
+def made(what: str, log: Any, make: Callable[[], T]) -> T:
+    """One of TensorRT's objects that want a GPU and a driver.
+
+    Args:
+        what: it is, for messages.
+        log: see `logger`.
+        make: makes it.
+
+    Raises:
+        BackendError: TensorRT makes none.
+    """
+    try:
+        return make()
+    except TypeError as error:  # its bindings say no more than that they got none
+        raise BackendError(f"TensorRT makes no {what}: {log.said() or error}") from error
 
 
 def logger(trt: Any) -> Any:
@@ -190,7 +218,9 @@ def logger(trt: Any) -> Any:
     return Logger()
 
 
-def _monitor(trt: Any, tell: Tell) -> Any:
+def _monitor(trt: Any, tell: Tell | None, stopped: Event) -> Any:
+    """Tells how far a build is, and ends it at its next step once it is stopped."""
+
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
@@ -200,16 +230,20 @@ def _monitor(trt: Any, tell: Tell) -> Any:
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:  # noqa: ARG002
             self._steps[phase] = steps
             self._known += steps
-            tell(self._done, self._known)
+            self._tell()
 
         def step_complete(self, phase: str, step: int) -> bool:  # noqa: ARG002
             self._steps[phase] -= 1
             self._done += 1
-            tell(self._done, self._known)
-            return True
+            self._tell()
+            return not stopped.is_set()
 
         def phase_finish(self, phase: str) -> None:
             self._done += self._steps.pop(phase, 0)
-            tell(self._done, self._known)
+            self._tell()
+
+        def _tell(self) -> None:
+            if tell is not None:
+                tell(self._done, self._known)
 
     return Monitor()

@@ -111,6 +111,13 @@ def test_a_library_that_takes_its_process_along_is_a_line(code: str, message: st
     assert report.found == [Found("it", message, False, "pip install it")]
 
 
+def test_what_never_answers_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_PROBE_S", 0.1)
+    report = Report()
+    doctor._look(report, "it", lambda: doctor._probed("import time\ntime.sleep(60)"))
+    assert [found.what for found in report.found] == ["does not answer within 0.1 s"]
+
+
 def test_libraries_do_not_come_from_the_folder_one_is_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

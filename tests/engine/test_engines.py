@@ -1,5 +1,6 @@
 """`visavis engine build`, with TensorRT for RTX itself: it compiles where there is no GPU."""
 
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,25 @@ def test_the_float16_networks_compile_for_old_and_new(
     build = tensorrt_builder.Build(rtx, path, Target("any", architecture))
     assert len(build.run(lambda done, known: told.append((done, known)))) > 1e6
     assert told == sorted(told) and told[-1][0] == told[-1][1] > 100
+    # A run that allocates cannot be captured.
+    assert build._config.get_flag(rtx.trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
+
+
+def test_ctrl_c_ends_a_build(rtx: tensorrt_builder.Library) -> None:
+    told: list[int] = []
+
+    def tell(done: int, known: int) -> None:
+        if not told:
+            os.kill(os.getpid(), signal.SIGINT)
+        told.append(done)
+
+    build = tensorrt_builder.Build(rtx, HALF, Target("any", "sm_89"))
+    with pytest.raises(KeyboardInterrupt):
+        build.run(tell)
+    whole: list[int] = []
+    again = tensorrt_builder.Build(rtx, HALF, Target("any", "sm_89"))
+    again.run(lambda done, known: whole.append(done))
+    assert len(told) < len(whole)
 
 
 def test_a_gpu_that_rtx_does_not_know_is_named(
