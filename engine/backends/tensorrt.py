@@ -243,16 +243,7 @@ class _Run:
         )
         if context is None:
             raise BackendError("TensorRT gives no context: is the GPU's memory full?")
-        _must(context.set_optimization_profile_async(profile, stream.handle), "the profile")
-        stream.wait()
-        for name, shape in shapes.items():
-            _must(context.set_input_shape(name, shape), f"input {name!r} of {shape}")
-        try:
-            unknown = context.infer_shapes()
-        except RuntimeError as error:
-            raise BackendError(f"TensorRT cannot infer shapes: {error}") from error
-        if unknown:
-            raise BackendError(f"TensorRT does not know the shape of {unknown[0]!r}")
+        self._shape(shapes, profile)
         self._given = _Packed(shapes)
         self._made = _Packed({name: tuple(context.get_tensor_shape(name)) for name in outputs})
         self._memory = stream.empty(self._given.nbytes), stream.empty(self._made.nbytes)
@@ -276,6 +267,21 @@ class _Run:
             # What failed in a capture need not fail without: if it does, now.
             self._enqueue(stream)
             stream.wait()
+
+    def _shape(self, shapes: dict[str, Shape], profile: int) -> None:
+        """Tells the context what is to come."""
+        context = self._context
+        try:
+            _must(context.set_optimization_profile_async(profile, self._stream.handle), "a profile")
+            self._stream.wait()
+            for name, shape in shapes.items():
+                _must(context.set_input_shape(name, shape), f"input {name!r} of {shape}")
+            unknown = context.infer_shapes()
+        # Of these calls some give False, others raise.
+        except RuntimeError as error:
+            raise BackendError(f"TensorRT refuses inputs of {shapes}: {error}") from error
+        if unknown:
+            raise BackendError(f"TensorRT does not know the shape of {unknown[0]!r}")
 
     def _enqueue(self, device: Device) -> None:
         _must(self._context.execute_async_v3(device.handle), "to run")

@@ -141,8 +141,14 @@ class Build:
             return
         for size in SIZES:
             profile = builder.create_optimization_profile()
-            for name, shape in shapes.items():
-                profile.set_shape(name, *[(size, *shape[1:])] * 3)
+            try:
+                for name, shape in shapes.items():
+                    profile.set_shape(name, *[(size, *shape[1:])] * 3)
+            except ValueError as error:
+                raise BackendError(
+                    f"{self._path}: inputs are {shapes}, expected {ANY} for the first side of each "
+                    "alone"
+                ) from error
             if config.add_optimization_profile(profile) < 0:
                 raise BackendError(
                     f"{self._path}: {self._found.name} refuses a batch of {size}: "

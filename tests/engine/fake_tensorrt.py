@@ -91,8 +91,10 @@ class Context:
 
     def set_optimization_profile_async(self, number: int, stream: int) -> bool:
         assert stream == HANDLE and not self._shapes, "the profile comes first"
+        if number >= max(1, len(self._engine.sizes)):
+            raise RuntimeError("Error in set optimization profile async.")
         self._profile = number
-        return number < max(1, len(self._engine.sizes))
+        return True
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert self._profile is not None and not self._runs
@@ -201,7 +203,8 @@ class Builder:
 
     def create_network(self, flags: int) -> Any:
         assert flags == 1 << DataFlag.STRONGLY_TYPED
-        return SimpleNamespace(text=None, num_inputs=0)
+        self._network = SimpleNamespace(text=None, num_inputs=0)
+        return self._network
 
     def create_builder_config(self) -> Any:
         profiles: list[dict[str, Any]] = []
@@ -221,9 +224,14 @@ class Builder:
 
     def create_optimization_profile(self) -> Any:
         shapes: dict[str, Any] = {}
-        return SimpleNamespace(
-            shapes=shapes, set_shape=lambda name, *three: shapes.update({name: three})
-        )
+
+        def set_shape(name: str, *three: tuple[int, ...]) -> None:
+            wanted = self._network.text["inputs"][name]
+            if any(side not in (-1, got) for got, side in zip(three[0], wanted, strict=True)):
+                raise ValueError("Shape provided for max is inconsistent with other shapes.")
+            shapes[name] = three
+
+        return SimpleNamespace(shapes=shapes, set_shape=set_shape)
 
     def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
         made.builds += 1

@@ -191,13 +191,28 @@ def test_an_engine_that_the_library_refuses_is_built_anew(
         ({"failing": True}, "batch of 1: TensorRT refuses to run"),
         ({"full": True}, "is the GPU's memory full"),
         ({"halves": ["y"]}, "'y' is DataType.HALF, expected float32"),
-        ({"unknown": True}, "batch of 1: TensorRT cannot infer shapes: infer_shapes error"),
+        ({"unknown": True}, "batch of 1: TensorRT refuses inputs of .*: infer_shapes error"),
     ],
 )
 def test_what_fails_is_said(tmp_path: Path, more: dict[str, Any], message: str) -> None:
     path = fake_tensorrt.write(tmp_path / "net.onnx", **more)
     with pytest.raises(BackendError, match=message):
         backends.load("tensorrt", path)
+
+
+def test_an_engine_that_lacks_a_profile_is_an_error(tmp_path: Path) -> None:
+    text = {"inputs": {"x": [-1, 3, 2], "t": [-1]}, "outputs": {"y": [-1, 2], "z": [-1]}}
+    engine = fake_tensorrt.Engine(text | {"sizes": [1]})
+    runs = tensorrt.Runs(tmp_path / "net.onnx", tensorrt_builder.library(), engine, FakeStream())
+    runs.prepare(1)
+    with pytest.raises(BackendError, match=r"batch of 4: TensorRT refuses inputs of .*profile"):
+        runs.prepare(4)
+
+
+def test_inputs_that_are_not_all_batches_are_named(tmp_path: Path) -> None:
+    mixed = {"inputs": {"x": [-1, 3, 2], "t": [1]}}
+    with pytest.raises(BackendError, match=r"net\.onnx: inputs are .*expected -1 for the first"):
+        backends.load("tensorrt", fake_tensorrt.write(tmp_path / "net.onnx", **mixed))
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
