@@ -144,10 +144,9 @@ class Build:
             try:
                 for name, shape in shapes.items():
                     profile.set_shape(name, *[(size, *shape[1:])] * 3)
-            except ValueError as error:
+            except (RuntimeError, ValueError) as error:
                 raise BackendError(
-                    f"{self._path}: inputs are {shapes}, expected {ANY} for the first side of each "
-                    "alone"
+                    f"{self._path}: inputs are {shapes}, expected {ANY} for first sides alone"
                 ) from error
             if config.add_optimization_profile(profile) < 0:
                 raise BackendError(

@@ -203,8 +203,7 @@ class Builder:
 
     def create_network(self, flags: int) -> Any:
         assert flags == 1 << DataFlag.STRONGLY_TYPED
-        self._network = SimpleNamespace(text=None, num_inputs=0)
-        return self._network
+        return SimpleNamespace(text=None, num_inputs=0)
 
     def create_builder_config(self) -> Any:
         profiles: list[dict[str, Any]] = []
@@ -226,9 +225,9 @@ class Builder:
         shapes: dict[str, Any] = {}
 
         def set_shape(name: str, *three: tuple[int, ...]) -> None:
-            wanted = self._network.text["inputs"][name]
-            if any(side not in (-1, got) for got, side in zip(three[0], wanted, strict=True)):
-                raise ValueError("Shape provided for max is inconsistent with other shapes.")
+            if min(three[0]) < 0:
+                # No ValueError, whatever the library's manual says.
+                raise RuntimeError("Shape provided for min is inconsistent with other shapes.")
             shapes[name] = three
 
         return SimpleNamespace(shapes=shapes, set_shape=set_shape)
