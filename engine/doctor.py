@@ -169,7 +169,8 @@ def _look_at_use(report: Report, backend: str, kernels: str) -> None:
     works = {each.name: each.works for each in report.found}
     remedies = {each.name: each.remedy for each in report.found}
     usual = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "torch": "torch"}
-    remedy = remedies.get(usual.get(backend, "TensorRT"), "")
+    # What TensorRT lacks may be itself, CuPy or a driver: its errors say which.
+    remedy = remedies.get(usual.get(backend, ""), "")
     _look(report, "networks", partial(_probed, _NETWORK, backend), remedy, needed=True)
     network = report.found[-1]
     if network.works:

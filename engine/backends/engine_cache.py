@@ -90,7 +90,7 @@ class EngineCache:
         """What was kept; None where there is nothing that can be read, or not what was written."""
         try:
             data = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             _log.warning("%s cannot be read: %s", path, error)
