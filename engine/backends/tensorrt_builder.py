@@ -1,12 +1,13 @@
 """Compiles ONNX files by one interface: that of TensorRT 10, 11 and TensorRT for RTX."""
 
+import atexit
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any, TypeVar
 
 from engine.backends import ANY, SIZES, Shape, driver, tensorrt_rtx
@@ -163,13 +164,7 @@ class Build:
         config, builder = self._config, self._builder
         stopped = Event()
         config.progress_monitor = _monitor(self._trt, tell, stopped)
-        # Beside this thread: TensorRT's bindings lose what Ctrl-C raises in what they call.
-        with ThreadPoolExecutor(1) as beside:
-            build = beside.submit(builder.build_serialized_network, self._network, config)
-            try:
-                engine = build.result()
-            finally:
-                stopped.set()
+        engine = _beside(lambda: builder.build_serialized_network(self._network, config), stopped)
         if engine is None:
             raise BackendError(
                 f"{self._path}: {self._found.name} {self._found.version} cannot build an engine: "
@@ -221,6 +216,35 @@ def logger(trt: Any) -> Any:
             return "; ".join(self._errors)
 
     return Logger()
+
+
+def _beside(build: Callable[[], Any], stopped: Event) -> Any:
+    """What a build gives, in a thread of its own, which ends with the waiting for it.
+
+    TensorRT's bindings lose what Ctrl-C raises in the calls that they make; and a process that
+    ends must not take Python away from under a build.
+    """
+    made: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            made.set_result(build())
+        except BaseException as error:  # noqa: BLE001 - raised where the build is waited for
+            made.set_exception(error)
+
+    thread = Thread(target=run, name="build", daemon=True)
+
+    def end() -> None:
+        stopped.set()
+        thread.join()
+
+    atexit.register(end)
+    thread.start()
+    try:
+        return made.result()
+    finally:
+        end()
+        atexit.unregister(end)
 
 
 def _monitor(trt: Any, tell: Tell | None, stopped: Event) -> Any:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,25 @@ def test_ctrl_c_ends_a_build(rtx: tensorrt_builder.Library) -> None:
     again = tensorrt_builder.Build(rtx, HALF, Target("any", "sm_89"))
     again.run(lambda done, known: whole.append(done))
     assert len(told) < len(whole)
+
+
+END = """
+import sys
+from pathlib import Path
+from threading import Event, Thread
+from engine.backends.tensorrt_builder import RTX, Build, Target, library
+build = Build(library(RTX), Path(sys.argv[1]), Target("any", "sm_89"))
+begun = Event()
+Thread(target=build.run, args=(lambda done, known: begun.set(),), daemon=True).start()
+begun.wait()
+"""
+
+
+def test_a_process_that_ends_ends_its_build(rtx: tensorrt_builder.Library) -> None:
+    command = [sys.executable, "-c", END, str(HALF)]
+    root = Path(cli.__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    assert done.returncode == 0 and "terminate" not in done.stderr
 
 
 def test_a_gpu_that_rtx_does_not_know_is_named(
