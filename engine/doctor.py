@@ -169,7 +169,8 @@ def _look_at_use(report: Report, backend: str, kernels: str) -> None:
     works = {each.name: each.works for each in report.found}
     remedies = {each.name: each.remedy for each in report.found}
     usual = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "torch": "torch"}
-    remedy = remedies.get(usual.get(backend, "TensorRT"), "")
+    # What TensorRT lacks may be itself, CuPy or a driver: its errors say which.
+    remedy = remedies.get(usual.get(backend, ""), "")
     _look(report, "networks", partial(_probed, _NETWORK, backend), remedy, needed=True)
     network = report.found[-1]
     if network.works:
@@ -341,15 +342,18 @@ def _probed(code: str, *given: str) -> str:
     # -P: the folder that one happens to be in holds no libraries.
     command: Sequence[str] = [sys.executable, "-P", "-c", whole, *given]
     roots = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_PROBE_S,
-        check=False,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, roots))},
-    )
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PROBE_S,
+            check=False,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, roots))},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BackendError(f"does not answer within {_PROBE_S:g} s") from error
     if done.returncode:
         said = done.stderr.strip().splitlines()
         end = f"died of signal {-done.returncode}" if done.returncode < 0 else "failed"

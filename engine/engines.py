@@ -53,7 +53,7 @@ def _build(args: argparse.Namespace) -> int:
     begun, how = time.monotonic(), "kept already"
     if args.again or cache.read(kept) is None:
         with _bar(path.name) as tell:
-            tensorrt.compile_ahead(found, path, wanted, cache, tell)
+            tensorrt.compile_ahead(found, path, wanted, cache, tell, args.again)
         how = f"{time.monotonic() - begun:.1f} s"
     try:
         size = kept.stat().st_size

@@ -6,8 +6,8 @@ import logging
 import os
 import platform
 import re
+import secrets
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -87,10 +87,13 @@ class EngineCache:
         return self.folder / f"{words.strip('-')}-{recipe.key[:24]}.engine"
 
     def read(self, path: Path) -> bytes | None:
-        """What was kept; None where there is nothing, or not what was written."""
+        """What was kept; None where there is nothing that can be read, or not what was written."""
         try:
             data = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            _log.warning("%s cannot be read: %s", path, error)
             return None
         head = len(_MAGIC) + _DIGEST_BYTES
         engine = data[head:]
@@ -106,19 +109,18 @@ class EngineCache:
             BackendError: it cannot be written.
         """
         data = _MAGIC + hashlib.sha256(engine).digest() + engine
+        # Not `tempfile`, whose files are their maker's alone: who builds need not be who serves.
+        part = self.folder / f".{path.name}.{secrets.token_hex(8)}.part"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            number, part = tempfile.mkstemp(
-                prefix=f".{path.name}.", suffix=".part", dir=self.folder
-            )
             try:
-                with os.fdopen(number, "wb") as file:
+                with part.open("xb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                Path(part).replace(path)
+                part.replace(path)
             finally:
-                Path(part).unlink(missing_ok=True)
+                part.unlink(missing_ok=True)
         except OSError as error:
             raise BackendError(f"{path}: the engine cannot be kept: {error}") from error
 
@@ -150,6 +152,22 @@ class EngineCache:
                 raise BackendError(f"{path}: the engine was built, but cannot be opened here")
             return made
 
+    def keep(self, path: Path, build: Callable[[], bytes], again: bool) -> None:
+        """Builds an engine and keeps it, where there is none, or again.
+
+        Args:
+            path: see `path`.
+            build: makes it; at most one process at a time does.
+            again: whatever is there.
+
+        Raises:
+            BackendError: it cannot be built or kept.
+        """
+        with self._only_one(path):
+            # Another process may have built it meanwhile.
+            if again or self.read(path) is None:
+                self.write(path, build())
+
     def _opened(self, path: Path, open_engine: Callable[[bytes], T | None]) -> T | None:
         engine = self.read(path)
         found = None if engine is None else open_engine(engine)
@@ -166,9 +184,18 @@ class EngineCache:
         except OSError as error:
             raise BackendError(f"{path}: the engine cannot be kept: {error}") from error
         with lock:
-            if sys.platform != "win32":  # there two may build at once: the last one's stays
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                for left in self.folder.glob(f".{path.name}.*.part"):
-                    with suppress(OSError):
-                        left.unlink()
+            # On Windows, and on disks that know no locks, two may build: the last one's stays.
+            if sys.platform != "win32":
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                except OSError as error:
+                    _log.warning("%s: nothing keeps others from building it too: %s", path, error)
+                else:
+                    self._tidy(path)
             yield
+
+    def _tidy(self, path: Path) -> None:
+        """Removes what the dead left of an engine half written."""
+        for left in self.folder.glob(f".{path.name}.*.part"):
+            with suppress(OSError):
+                left.unlink()

@@ -22,6 +22,7 @@ from engine.backends.tensorrt_builder import (
     Tell,
     library,
     logger,
+    made,
     recipe,
     target,
 )
@@ -69,7 +70,7 @@ class TensorRtNetwork:
         self._runs = _shared(path)
         self.inputs = batched(path, self._runs.inputs, batch)
         self.outputs = self._runs.outputs
-        self.on_device = self._runs
+        self.on_device = self._runs if self._runs.open else None
         for rows in SIZES if batch == ANY else (batch,):
             self._runs.prepare(rows)
 
@@ -115,7 +116,7 @@ def opened(found: Library, path: Path, wanted: Target, cache: EngineCache) -> An
         BackendError: it cannot be compiled, kept or opened.
     """
     trt, log = found.trt, logger(found.trt)
-    runtime = trt.Runtime(log)
+    runtime = made("runtime", log, lambda: trt.Runtime(log))
     kept = cache.path(path.stem, recipe(found, path, wanted))
     return cache.get(
         kept, lambda: Build(found, path, wanted).run(), runtime.deserialize_cuda_engine
@@ -123,15 +124,20 @@ def opened(found: Library, path: Path, wanted: Target, cache: EngineCache) -> An
 
 
 def compile_ahead(
-    found: Library, path: Path, wanted: Target, cache: EngineCache, tell: Tell | None = None
+    found: Library,
+    path: Path,
+    wanted: Target,
+    cache: EngineCache,
+    tell: Tell | None = None,
+    again: bool = False,
 ) -> Path:
-    """Where a file's engine lies, which is compiled and kept anew.
+    """Where a file's engine lies, which is compiled and kept where there is none, or again.
 
     Raises:
         BackendError: it cannot be compiled or kept.
     """
     kept = cache.path(path.stem, recipe(found, path, wanted))
-    cache.write(kept, Build(found, path, wanted).run(tell))
+    cache.keep(kept, lambda: Build(found, path, wanted).run(tell), again)
     return kept
 
 
@@ -146,6 +152,7 @@ class Runs:
 
     Attributes:
         inputs, outputs: see `Network`.
+        open: whether any batch goes: only then are they an `OnDevice`.
         most: see `kernels.rows.OnDevice`.
 
     Raises:
@@ -170,7 +177,7 @@ class Runs:
             else:
                 outputs.append(name)
         self.outputs = tuple(outputs)
-        self._open = any(shape and shape[0] == -1 for shape in self.inputs.values())
+        self.open = any(shape and shape[0] == ANY for shape in self.inputs.values())
 
     def prepare(self, rows: int) -> None:
         """Makes ready for as many rows, so that their first run is as quick as others.
@@ -183,10 +190,10 @@ class Runs:
 
     def _sized(self, rows: int) -> "_Run":
         """The run of the least size that holds as many rows; of the greatest beyond."""
-        size = next((size for size in SIZES if size >= rows), SIZES[-1]) if self._open else 0
+        size = next((size for size in SIZES if size >= rows), SIZES[-1]) if self.open else 0
         if size not in self._ready:
-            shapes = {name: (size, *s[1:]) if self._open else s for name, s in self.inputs.items()}
-            profile = SIZES.index(size) if self._open else 0
+            shapes = {name: (size, *s[1:]) if self.open else s for name, s in self.inputs.items()}
+            profile = SIZES.index(size) if self.open else 0
             try:
                 self._ready[size] = _Run(
                     self._found, self._engine, self._stream, shapes, self.outputs, profile
@@ -202,7 +209,7 @@ class Runs:
             BackendError: TensorRT fails.
         """
         with self._turns.take():
-            if not self._open:
+            if not self.open:
                 return self._sized(1)(feeds)
             return in_sizes(lambda part, size: self._sized(size)(part), feeds)
 
@@ -230,17 +237,15 @@ class _Run:
         profile: int,
     ) -> None:
         self._stream = stream
-        context = self._context = engine.create_execution_context()
+        rtx = found.name == RTX
+        context = self._context = (
+            tensorrt_rtx.context(found.trt, engine) if rtx else engine.create_execution_context()
+        )
         if context is None:
             raise BackendError("TensorRT gives no context: is the GPU's memory full?")
-        _must(context.set_optimization_profile_async(profile, stream.handle), "the profile")
-        stream.wait()
-        for name, shape in shapes.items():
-            _must(context.set_input_shape(name, shape), f"input {name!r} of {shape}")
-        if unknown := context.infer_shapes():
-            raise BackendError(f"TensorRT does not know the shape of {unknown[0]!r}")
-        made = {name: tuple(context.get_tensor_shape(name)) for name in outputs}
-        self._given, self._made = _Packed(shapes), _Packed(made)
+        self._shape(shapes, profile)
+        self._given = _Packed(shapes)
+        self._made = _Packed({name: tuple(context.get_tensor_shape(name)) for name in outputs})
         self._memory = stream.empty(self._given.nbytes), stream.empty(self._made.nbytes)
         self._host = stream.staging(self._given.nbytes)
         self._host[:] = 0
@@ -253,10 +258,30 @@ class _Run:
         self._enqueue(stream)
         stream.wait()
         self._launch: Callable[[Device], None] = self._enqueue
-        if found.name != RTX or tensorrt_rtx.capturable(context, stream.handle):
+        try:
+            if rtx:
+                tensorrt_rtx.check_capturable(context, stream.handle)
             self._launch = stream.capture(lambda: self._enqueue(stream))
-        else:
-            _log.info("TensorRT for RTX cannot be captured for %s: runs cost more", shapes)
+        except BackendError as error:
+            _log.warning("%s: runs for %s cost more", error, shapes)
+            # What failed in a capture need not fail without: if it does, now.
+            self._enqueue(stream)
+            stream.wait()
+
+    def _shape(self, shapes: dict[str, Shape], profile: int) -> None:
+        """Tells the context what is to come."""
+        context = self._context
+        try:
+            _must(context.set_optimization_profile_async(profile, self._stream.handle), "a profile")
+            self._stream.wait()
+            for name, shape in shapes.items():
+                _must(context.set_input_shape(name, shape), f"input {name!r} of {shape}")
+            unknown = context.infer_shapes()
+        # Of these calls some give False, others raise.
+        except RuntimeError as error:
+            raise BackendError(f"TensorRT refuses inputs of {shapes}: {error}") from error
+        if unknown:
+            raise BackendError(f"TensorRT does not know the shape of {unknown[0]!r}")
 
     def _enqueue(self, device: Device) -> None:
         _must(self._context.execute_async_v3(device.handle), "to run")

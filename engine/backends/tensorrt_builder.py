@@ -1,11 +1,14 @@
 """Compiles ONNX files by one interface: that of TensorRT 10, 11 and TensorRT for RTX."""
 
+import atexit
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from threading import Event, Thread
+from typing import Any, TypeVar
 
 from engine.backends import ANY, SIZES, Shape, driver, tensorrt_rtx
 from engine.backends.engine_cache import Recipe, digest
@@ -94,7 +97,7 @@ def recipe(found: Library, path: Path, wanted: Target) -> Recipe:
         network=digest(path),
         library=found.name,
         version=found.version,
-        flags=_FLAGS,
+        flags=_FLAGS + (tensorrt_rtx.FLAGS if found.name == RTX else ()),
         sizes=SIZES,
         gpu=wanted.gpu,
         architecture=wanted.architecture,
@@ -116,11 +119,11 @@ class Build:
     def __init__(self, found: Library, path: Path, wanted: Target) -> None:
         trt = self._trt = found.trt
         self._found, self._path = found, path
-        self._log = logger(trt)
-        builder = self._builder = trt.Builder(self._log)
+        log = self._log = logger(trt)
+        builder = self._builder = made("builder", log, lambda: trt.Builder(log))
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = self._network = builder.create_network(flags)
-        parser = self._parser = trt.OnnxParser(network, self._log)
+        parser = self._parser = trt.OnnxParser(network, log)
         if not parser.parse(path.read_bytes()):
             said = "; ".join(parser.get_error(at).desc() for at in range(parser.num_errors))
             raise BackendError(f"{path}: {found.name} refuses the network: {said}")
@@ -139,8 +142,13 @@ class Build:
             return
         for size in SIZES:
             profile = builder.create_optimization_profile()
-            for name, shape in shapes.items():
-                profile.set_shape(name, *[(size, *shape[1:])] * 3)
+            try:
+                for name, shape in shapes.items():
+                    profile.set_shape(name, *[(size, *shape[1:])] * 3)
+            except (RuntimeError, ValueError) as error:
+                raise BackendError(
+                    f"{self._path}: inputs are {shapes}, expected {ANY} for first sides alone"
+                ) from error
             if config.add_optimization_profile(profile) < 0:
                 raise BackendError(
                     f"{self._path}: {self._found.name} refuses a batch of {size}: "
@@ -154,15 +162,35 @@ class Build:
             BackendError: TensorRT fails.
         """
         config, builder = self._config, self._builder
-        if tell is not None:
-            config.progress_monitor = _monitor(self._trt, tell)
-        engine = builder.build_serialized_network(self._network, config)
+        stopped = Event()
+        config.progress_monitor = _monitor(self._trt, tell, stopped)
+        engine = _beside(lambda: builder.build_serialized_network(self._network, config), stopped)
         if engine is None:
             raise BackendError(
                 f"{self._path}: {self._found.name} {self._found.version} cannot build an engine: "
                 f"{self._log.said() or 'it does not say why'}"
             )
         return bytes(engine)
+
+
+T = TypeVar("T")
+
+
+def made(what: str, log: Any, make: Callable[[], T]) -> T:
+    """One of TensorRT's objects that want a GPU and a driver.
+
+    Args:
+        what: it is, for messages.
+        log: see `logger`.
+        make: makes it.
+
+    Raises:
+        BackendError: TensorRT makes none.
+    """
+    try:
+        return make()
+    except TypeError as error:  # its bindings say no more than that they got none
+        raise BackendError(f"TensorRT makes no {what}: {log.said() or error}") from error
 
 
 def logger(trt: Any) -> Any:
@@ -190,7 +218,38 @@ def logger(trt: Any) -> Any:
     return Logger()
 
 
-def _monitor(trt: Any, tell: Tell) -> Any:
+def _beside(build: Callable[[], Any], stopped: Event) -> Any:
+    """What a build gives, in a thread of its own, which ends with the waiting for it.
+
+    TensorRT's bindings lose what Ctrl-C raises in the calls that they make; and a process that
+    ends must not take Python away from under a build.
+    """
+    made: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            made.set_result(build())
+        except BaseException as error:  # noqa: BLE001 - raised where the build is waited for
+            made.set_exception(error)
+
+    thread = Thread(target=run, name="build", daemon=True)
+
+    def end() -> None:
+        stopped.set()
+        thread.join()
+
+    atexit.register(end)
+    thread.start()
+    try:
+        return made.result()
+    finally:
+        end()
+        atexit.unregister(end)
+
+
+def _monitor(trt: Any, tell: Tell | None, stopped: Event) -> Any:
+    """Tells how far a build is, and ends it at its next step once it is stopped."""
+
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
@@ -200,16 +259,20 @@ def _monitor(trt: Any, tell: Tell) -> Any:
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:  # noqa: ARG002
             self._steps[phase] = steps
             self._known += steps
-            tell(self._done, self._known)
+            self._tell()
 
         def step_complete(self, phase: str, step: int) -> bool:  # noqa: ARG002
             self._steps[phase] -= 1
             self._done += 1
-            tell(self._done, self._known)
-            return True
+            self._tell()
+            return not stopped.is_set()
 
         def phase_finish(self, phase: str) -> None:
             self._done += self._steps.pop(phase, 0)
-            tell(self._done, self._known)
+            self._tell()
+
+        def _tell(self) -> None:
+            if tell is not None:
+                tell(self._done, self._known)
 
     return Monitor()

@@ -1,8 +1,11 @@
-"""What TensorRT for RTX alone has: engines for GPUs that are not here, and doubts about capture."""
+"""What TensorRT for RTX alone has: engines for GPUs that are not here, and kernels made late."""
 
 from typing import Any
 
 from engine.errors import BackendError
+
+FLAGS = ("REQUIRE_USER_ALLOCATION",)
+"""Of its builder: a run never allocates, so that it may be captured as a CUDA graph."""
 
 
 def architectures(trt: Any) -> list[str]:
@@ -12,7 +15,7 @@ def architectures(trt: Any) -> list[str]:
 
 
 def aim(trt: Any, config: Any, architecture: str) -> None:
-    """Builds for one architecture.
+    """Builds for one architecture, with `FLAGS`.
 
     Raises:
         BackendError: it is none of those that this version builds for.
@@ -26,8 +29,23 @@ def aim(trt: Any, config: Any, architecture: str) -> None:
     wanted = getattr(trt.ComputeCapability, architecture.replace("sm_", "SM"))
     if not config.set_compute_capability(wanted, 0):
         raise BackendError(f"TensorRT for RTX {trt.__version__} refuses {architecture!r}")
+    config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
 
 
-def capturable(context: Any, stream: int) -> bool:
-    """Whether the next run may be captured as a CUDA graph; it may compile kernels in it."""
-    return bool(context.is_stream_capturable(stream))
+def context(trt: Any, engine: Any) -> Any:
+    """An engine's context whose kernels are those for its shapes from the first run on.
+
+    Otherwise they are compiled beside the runs, and a graph captured meanwhile keeps the slower
+    ones that stand in.
+    """
+    settings = engine.create_runtime_config()
+    settings.dynamic_shapes_kernel_specialization_strategy = (
+        trt.DynamicShapesKernelSpecializationStrategy.EAGER
+    )
+    return engine.create_execution_context(settings)
+
+
+def check_capturable(context: Any, stream: int) -> None:
+    """Raises BackendError unless the next run may be captured as a CUDA graph."""
+    if not context.is_stream_capturable(stream):
+        raise BackendError("TensorRT for RTX cannot be captured as a CUDA graph")

@@ -54,7 +54,7 @@ def found(nodes: Sequence[Node], constants: Mapping[str, Tensor], kept: set[str]
     """What can be put together.
 
     `Sigmoid` and `Mul` are a SiLU; `Reshape`, `InstanceNormalization` without a scale of its own,
-    `Reshape` back, `Mul` and `Add` are a group norm, with casts to float32 and back or without.
+    `Reshape` back, `Mul` and `Add` are a group norm, with casts to float32 and back or with none.
 
     Args:
         nodes: in their order.
@@ -135,7 +135,10 @@ def _group_norm(graph: _Graph, number: int) -> Fused | None:
     chain |= {first, last} | {cast for cast in (inner, outer) if cast is not None}
     scaled = graph.next(last, "Mul")
     shifted = None if scaled is None else graph.next(scaled, "Add")
-    if scaled is None or shifted is None or not _there_and_back(graph, first, last):
+    # A cast one way alone gives another type than it takes: no group norm does.
+    if scaled is None or shifted is None or (inner is None) != (outer is None):
+        return None
+    if not _there_and_back(graph, first, last):
         return None
     x = graph.nodes[first].given[0]
     weight = graph.other(scaled, graph.nodes[last].made[0])

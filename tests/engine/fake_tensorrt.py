@@ -33,6 +33,11 @@ class FakeStream(HostDevice):
         self.events: list[str] = []
         FakeStream.last = self
 
+    @property
+    def capturing(self) -> bool:
+        """Whether it is in a capture."""
+        return self._captured is not None
+
     def add(self, work: Callable[[], None]) -> None:
         """Asks for something."""
         (self._queue if self._captured is None else self._captured).append(work)
@@ -78,16 +83,18 @@ class FakeStream(HostDevice):
 class Context:
     """`IExecutionContext`."""
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine, self._profile = engine, None
+    def __init__(self, engine: "Engine", lazy: bool) -> None:
+        self._engine, self._profile, self._lazy = engine, None, lazy
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
         self._runs = 0
 
     def set_optimization_profile_async(self, number: int, stream: int) -> bool:
         assert stream == HANDLE and not self._shapes, "the profile comes first"
+        if number >= max(1, len(self._engine.sizes)):
+            raise RuntimeError("Error in set optimization profile async.")
         self._profile = number
-        return number < max(1, len(self._engine.sizes))
+        return True
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         assert self._profile is not None and not self._runs
@@ -97,6 +104,8 @@ class Context:
         return shape == tuple(size if side == -1 else side for side in wanted)
 
     def infer_shapes(self) -> list[str]:
+        if self._engine.unknown:
+            raise RuntimeError("infer_shapes error code: -1")
         return [name for name in self._engine.inputs if name not in self._shapes]
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
@@ -114,6 +123,11 @@ class Context:
     def execute_async_v3(self, stream: int) -> bool:
         assert stream == HANDLE and not self.infer_shapes()
         assert set(self._addresses) == {*self._engine.inputs, *self._engine.outputs}
+        if FakeStream.last.capturing:
+            assert self._runs, "what it must still allocate would be refused"
+            assert not self._lazy, "kernels that stand in for others would stay in the graph"
+            if self._engine.uncapturable:
+                return False
         self._runs += 1
         FakeStream.last.add(self._compute)
         return not self._engine.failing
@@ -143,6 +157,8 @@ class Engine:
         self.halves = text.get("halves", [])
         self.failing, self.full = text.get("failing", False), text.get("full", False)
         self.capturable = text.get("capturable", True)
+        self.uncapturable, self.rtx = text.get("uncapturable", False), text.get("rtx", False)
+        self.unknown = text.get("unknown", False)
         self.num_io_tensors = len(self.inputs) + len(self.outputs)
 
     def get_tensor_name(self, at: int) -> str:
@@ -157,8 +173,15 @@ class Engine:
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return {**self.inputs, **self.outputs}[name]
 
-    def create_execution_context(self) -> Context | None:
-        return None if self.full else Context(self)
+    def create_runtime_config(self) -> Any:
+        return SimpleNamespace(dynamic_shapes_kernel_specialization_strategy=Specialization.LAZY)
+
+    def create_execution_context(self, settings: Any = None) -> Context | None:
+        if settings is None:
+            settings = self.create_runtime_config()
+        strategy = settings.dynamic_shapes_kernel_specialization_strategy
+        lazy = self.rtx and strategy == Specialization.LAZY
+        return None if self.full else Context(self, lazy)
 
 
 class Runtime:
@@ -200,9 +223,14 @@ class Builder:
 
     def create_optimization_profile(self) -> Any:
         shapes: dict[str, Any] = {}
-        return SimpleNamespace(
-            shapes=shapes, set_shape=lambda name, *three: shapes.update({name: three})
-        )
+
+        def set_shape(name: str, *three: tuple[int, ...]) -> None:
+            if min(three[0]) < 0:
+                # No ValueError, whatever the library's manual says.
+                raise RuntimeError("Shape provided for min is inconsistent with other shapes.")
+            shapes[name] = three
+
+        return SimpleNamespace(shapes=shapes, set_shape=set_shape)
 
     def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
         made.builds += 1
@@ -255,6 +283,7 @@ class IProgressMonitor:
 DataType = Enum("DataType", "FLOAT HALF")
 TensorIOMode = Enum("TensorIOMode", "INPUT OUTPUT")
 BuilderFlag = Enum("BuilderFlag", "TF32 REFIT")
+Specialization = Enum("DynamicShapesKernelSpecializationStrategy", "LAZY EAGER NONE")
 
 
 class DataFlag(IntEnum):
@@ -286,6 +315,7 @@ def module(version: str = "1.2.3") -> Any:
         Builder=Builder,
         BuilderFlag=BuilderFlag,
         DataType=DataType,
+        DynamicShapesKernelSpecializationStrategy=Specialization,
         ILogger=ILogger,
         IProgressMonitor=IProgressMonitor,
         NetworkDefinitionCreationFlag=DataFlag,

@@ -64,17 +64,18 @@ def test_as_json_it_is_the_same(report: Report, capsys: pytest.CaptureFixture[st
 def test_a_backend_that_is_not_here_serves_no_call(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = doctor._probed
+    real, no_driver = doctor._probed, "NVIDIA's driver is not installed"
 
     def without(code: str, *given: str) -> str:
-        if given == ("tensorrt",) and code == doctor._NETWORK:
-            code = "raise ImportError('No module named x')"
+        if code == doctor._GPU or (given == ("tensorrt",) and code == doctor._NETWORK):
+            code = f'sys.exit("{no_driver}")'
         return real(code, *given)
 
     monkeypatch.setattr(doctor, "_probed", without)
     assert cli.main(["doctor", "--backend", "tensorrt"]) == 2
     said = capsys.readouterr().out
-    assert "! networks         ImportError: No module named x" in said
+    head, _, tail = said.partition(f" ! networks         {no_driver}\n")
+    assert head and tail.startswith(" - "), "to install TensorRT would not help"
     assert said.endswith("No call can be served: what is marked with ! is missing.\n")
 
 
@@ -109,6 +110,13 @@ def test_a_library_that_takes_its_process_along_is_a_line(code: str, message: st
     report = Report()
     doctor._look(report, "it", lambda: doctor._probed(code), "pip install it")
     assert report.found == [Found("it", message, False, "pip install it")]
+
+
+def test_what_never_answers_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_PROBE_S", 0.1)
+    report = Report()
+    doctor._look(report, "it", lambda: doctor._probed("import time\ntime.sleep(60)"))
+    assert [found.what for found in report.found] == ["does not answer within 0.1 s"]
 
 
 def test_libraries_do_not_come_from_the_folder_one_is_in(

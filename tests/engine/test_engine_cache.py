@@ -1,10 +1,13 @@
+import errno
 import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -106,6 +109,70 @@ def test_a_folder_that_cannot_be_is_an_error(tmp_path: Path) -> None:
     cache = EngineCache(tmp_path / "file" / "engines")
     with pytest.raises(BackendError, match="cannot be kept"):
         cache.write(cache.path("net", RECIPE), b"engine")
+
+
+def test_what_cannot_be_read_is_as_good_as_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cache = EngineCache(tmp_path / "file" / "engines")
+    with pytest.raises(BackendError, match="cannot be kept"):
+        cache.get(cache.path("net", RECIPE), unwanted, bytes)
+    assert not caplog.text, "one error is enough"
+    cache = EngineCache(tmp_path)
+    path = cache.path("net", RECIPE)
+    path.mkdir()  # so that root, too, cannot read it
+    assert cache.read(path) is None and "cannot be read" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no permissions of this kind")
+def test_who_serves_may_read_what_another_built(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path)
+    path = cache.path("net", RECIPE)
+    before = os.umask(0o022)
+    try:
+        cache.write(path, b"engine")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no file locks of this kind")
+def test_a_disk_without_locks_keeps_engines_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(file: Any, kind: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(engine_cache.fcntl, "flock", refuse)
+    cache = EngineCache(tmp_path)
+    path = cache.path("net", RECIPE)
+    assert cache.get(path, lambda: b"engine", bytes) == b"engine" == cache.read(path)
+    assert "nothing keeps others from building it too" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no file locks of this kind")
+def test_a_server_waits_for_an_engine_that_is_built_ahead(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path)
+    path = cache.path("net", RECIPE)
+    begun, go_on = Event(), Event()
+
+    def build() -> bytes:
+        begun.set()
+        assert go_on.wait(60)
+        return b"engine"
+
+    with ThreadPoolExecutor(2) as pool:
+        ahead = pool.submit(cache.keep, path, build, True)
+        assert begun.wait(60)
+        served = pool.submit(cache.get, path, unwanted, bytes)
+        time.sleep(0.1)  # a server that would not wait has begun to build by now
+        go_on.set()
+        ahead.result(60)
+        assert served.result(60) == b"engine"
+    cache.keep(path, unwanted, again=False)
+    cache.keep(path, lambda: b"another", again=True)
+    assert cache.read(path) == b"another"
 
 
 def test_the_folder_is_the_users_unless_another_is_named(

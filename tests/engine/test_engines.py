@@ -1,6 +1,9 @@
 """`visavis engine build`, with TensorRT for RTX itself: it compiles where there is no GPU."""
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +67,44 @@ def test_the_float16_networks_compile_for_old_and_new(
     build = tensorrt_builder.Build(rtx, path, Target("any", architecture))
     assert len(build.run(lambda done, known: told.append((done, known)))) > 1e6
     assert told == sorted(told) and told[-1][0] == told[-1][1] > 100
+    # A run that allocates cannot be captured.
+    assert build._config.get_flag(rtx.trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
+
+
+def test_ctrl_c_ends_a_build(rtx: tensorrt_builder.Library) -> None:
+    told: list[int] = []
+
+    def tell(done: int, known: int) -> None:
+        if not told:
+            os.kill(os.getpid(), signal.SIGINT)
+        told.append(done)
+
+    build = tensorrt_builder.Build(rtx, HALF, Target("any", "sm_89"))
+    with pytest.raises(KeyboardInterrupt):
+        build.run(tell)
+    whole: list[int] = []
+    again = tensorrt_builder.Build(rtx, HALF, Target("any", "sm_89"))
+    again.run(lambda done, known: whole.append(done))
+    assert len(told) < len(whole)
+
+
+END = """
+import sys
+from pathlib import Path
+from threading import Event, Thread
+from engine.backends.tensorrt_builder import RTX, Build, Target, library
+build = Build(library(RTX), Path(sys.argv[1]), Target("any", "sm_89"))
+begun = Event()
+Thread(target=build.run, args=(lambda done, known: begun.set(),), daemon=True).start()
+begun.wait()
+"""
+
+
+def test_a_process_that_ends_ends_its_build(rtx: tensorrt_builder.Library) -> None:
+    command = [sys.executable, "-c", END, str(HALF)]
+    root = Path(cli.__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    assert done.returncode == 0 and "terminate" not in done.stderr
 
 
 def test_a_gpu_that_rtx_does_not_know_is_named(

@@ -126,6 +126,7 @@ def test_a_file_of_one_row_has_one_graph_and_no_profile(tmp_path: Path) -> None:
     network = backends.load("tensorrt", fake_tensorrt.write(tmp_path / "net.onnx", **fixed))
     assert network.inputs == {"x": (1, 3, 2), "t": (1,)}
     assert FakeStream.last.events.count("capture") == 1
+    assert on_device(network) is None, "there its memory holds one row, whatever comes"
     for seed in range(3):
         check(network, 1, seed)
 
@@ -190,12 +191,28 @@ def test_an_engine_that_the_library_refuses_is_built_anew(
         ({"failing": True}, "batch of 1: TensorRT refuses to run"),
         ({"full": True}, "is the GPU's memory full"),
         ({"halves": ["y"]}, "'y' is DataType.HALF, expected float32"),
+        ({"unknown": True}, "batch of 1: TensorRT refuses inputs of .*: infer_shapes error"),
     ],
 )
 def test_what_fails_is_said(tmp_path: Path, more: dict[str, Any], message: str) -> None:
     path = fake_tensorrt.write(tmp_path / "net.onnx", **more)
     with pytest.raises(BackendError, match=message):
         backends.load("tensorrt", path)
+
+
+def test_an_engine_that_lacks_a_profile_is_an_error(tmp_path: Path) -> None:
+    text = {"inputs": {"x": [-1, 3, 2], "t": [-1]}, "outputs": {"y": [-1, 2], "z": [-1]}}
+    engine = fake_tensorrt.Engine(text | {"sizes": [1]})
+    runs = tensorrt.Runs(tmp_path / "net.onnx", tensorrt_builder.library(), engine, FakeStream())
+    runs.prepare(1)
+    with pytest.raises(BackendError, match=r"batch of 4: TensorRT refuses inputs of .*profile"):
+        runs.prepare(4)
+
+
+def test_inputs_that_are_open_elsewhere_are_named(tmp_path: Path) -> None:
+    wide = {"inputs": {"x": [-1, 3, -1], "t": [-1]}}
+    with pytest.raises(BackendError, match=r"net\.onnx: inputs are .*-1 for first sides alone"):
+        backends.load("tensorrt", fake_tensorrt.write(tmp_path / "net.onnx", **wide))
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
@@ -243,7 +260,7 @@ def test_rtx_runs_without_a_graph_where_it_may_not_be_captured(tmp_path: Path) -
     for capturable in (True, False):
         text = {"inputs": {"x": [-1, 3, 2], "t": [-1]}, "outputs": {"y": [-1, 2], "z": [-1]}}
         engine = fake_tensorrt.Engine(
-            text | {"sizes": list(backends.SIZES), "capturable": capturable}
+            text | {"sizes": list(backends.SIZES), "capturable": capturable, "rtx": True}
         )
         stream.events.clear()
         runs = tensorrt.Runs(path, rtx, engine, stream)
@@ -253,6 +270,36 @@ def test_rtx_runs_without_a_graph_where_it_may_not_be_captured(tmp_path: Path) -
         np.testing.assert_array_equal(
             runs.run(given_)["z"], given_["x"].sum((1, 2)) + given_["t"] + 1
         )
+
+
+def test_what_cannot_be_captured_runs_without_a_graph(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = fake_tensorrt.write(tmp_path / "net.onnx", uncapturable=True)
+    with caplog.at_level(logging.WARNING):
+        network = backends.load("tensorrt", path)
+    assert caplog.text.count("TensorRT refuses to run: runs for") == len(backends.SIZES)
+    for rows in (1, 3, 65):
+        check(network, rows, rows)
+    assert "launch" not in FakeStream.last.events
+
+
+@pytest.mark.parametrize("kind", ["Builder", "Runtime"])
+def test_where_tensorrt_does_not_work_its_own_words_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = fake_tensorrt.write(tmp_path / "net.onnx")
+    trt = fake_tensorrt.module()
+
+    def refuse(log: Any) -> Any:
+        log.log(trt.ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    setattr(trt, kind, refuse)
+    monkeypatch.setattr(tensorrt_builder, "import_module", {"tensorrt": trt}.__getitem__)
+    message = f"TensorRT makes no {kind.lower()}: CUDA initialization failure with error: 35"
+    with pytest.raises(BackendError, match=message):
+        backends.load("tensorrt", path)
 
 
 def test_another_architecture_is_for_rtx_alone() -> None:

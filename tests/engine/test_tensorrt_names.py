@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ CLASSES = {
     "parser": "OnnxParser",
     "profile": "IOptimizationProfile",
     "runtime": "Runtime",
+    "settings": "IRuntimeConfig",
     "trt": "",
 }
 """What our names for TensorRT's objects stand for; with or without `self._`."""
-OWN = {"__init__", "said"}
+OWN = {"__init__", "_tell", "said"}
 """Methods that our subclasses of TensorRT's add."""
 BINDINGS = "tensorrt-cu13-bindings"
 ENTRIES = (
@@ -57,6 +59,19 @@ def there(name):
         found = getattr(found, part)
     return True
 print(json.dumps([module.__version__, [name for name in names if not there(name)]]))
+"""
+
+
+MAKE = """
+import sys
+from pathlib import Path
+import tensorrt_bindings
+from engine.backends.tensorrt_builder import Build, Library, Target
+from engine.errors import BackendError
+try:
+    Build(Library("tensorrt", tensorrt_bindings), Path(sys.argv[1]), Target("GPU", "sm_90"))
+except BackendError as error:
+    print(error)
 """
 
 
@@ -130,7 +145,12 @@ def test_the_names_are_found_in_the_sources() -> None:
         "Runtime.deserialize_cuda_engine",
         "TensorIOMode.INPUT",
     } <= common()
-    assert "IExecutionContext.is_stream_capturable" in names("tensorrt_rtx.py")
+    assert {
+        "BuilderFlag.REQUIRE_USER_ALLOCATION",
+        "DynamicShapesKernelSpecializationStrategy.EAGER",
+        "IExecutionContext.is_stream_capturable",
+        "IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy",
+    } <= names("tensorrt_rtx.py")
 
 
 def test_tensorrt_for_rtx_has_them_all() -> None:
@@ -163,6 +183,23 @@ def test_tensorrt_has_those_that_all_share(tmp_path: Path) -> None:
     assert found == version and absent == []
     _, absent = missing("tensorrt_bindings", {"Builder.no_such"}, LD_LIBRARY_PATH=str(tmp_path))
     assert absent == ["Builder.no_such"]
+
+
+def test_where_tensorrt_gives_nothing_its_bindings_error_is_ours(tmp_path: Path) -> None:
+    """As without a driver, or with one that is too old: there is no builder."""
+    if find_spec("tensorrt_bindings") is None:
+        pytest.skip(f"{BINDINGS} is not installed")
+    stand_ins(tmp_path, importlib.metadata.version(BINDINGS))
+    done = subprocess.run(
+        [sys.executable, "-c", MAKE, str(tmp_path / "net.onnx")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"LD_LIBRARY_PATH": str(tmp_path)},
+        cwd=BACKENDS.parent.parent,
+    )
+    said = done.stdout.strip().splitlines()[-1:]
+    assert said and said[0].startswith("TensorRT makes no builder: "), done.stderr
 
 
 def test_the_stand_in_has_no_name_that_the_libraries_lack() -> None:

@@ -121,3 +121,11 @@ def test_pieces_that_others_want_are_left_alone() -> None:
     for other in ({"o": torch.full((2,), 0.5)}, {"w": torch.rand(1, 1, 6)}):
         assert not fusing.found(norm, constants | other, {"y"})
     assert not fusing.found(norm, constants, {"d", "y"})
+    narrower = [*norm[:2], node("Cast", "c", "n"), *norm[2:]]
+    narrower[4] = node("Reshape", "nh", "d")
+    assert not fusing.found(narrower, constants, {"y"}), "what comes out is of another type"
+    wider = [norm[0], node("Cast", "a", "f"), node("InstanceNormalization", "fob", "c"), *norm[2:]]
+    assert not fusing.found(wider, constants, {"y"})
+    both = [*wider[:3], node("Cast", "c", "n"), norm[2], node("Reshape", "nh", "d"), *norm[4:]]
+    (one,) = fusing.found(both, constants, {"y"})
+    assert one.gone == {0, 1, 2, 3, 5, 6}
