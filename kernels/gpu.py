@@ -136,7 +136,7 @@ Size = tuple[int, int, int]
 
 
 class GpuError(RuntimeError):
-    """There is no GPU that the kernels could run on, or CuPy is not installed."""
+    """There is no GPU that the kernels could run on, CuPy is not installed, or memory is full."""
 
 
 class Memory(Protocol):
@@ -161,7 +161,11 @@ class Device(Protocol):
         """See above."""
 
     def empty(self, nbytes: int) -> Memory:
-        """Memory whose content is undefined."""
+        """Memory whose content is undefined.
+
+        Raises:
+            GpuError: there is none left.
+        """
 
     def staging(self, nbytes: int) -> U8:
         """(nbytes,) of the host's memory that the device can read while the host goes on."""
@@ -207,8 +211,11 @@ class CupyDevice:
 
     def empty(self, nbytes: int) -> Memory:
         """See `Device.empty`."""
-        with self.stream:
-            return _CupyMemory(self.cupy.cuda.alloc(max(nbytes, 1)))
+        try:
+            with self.stream:
+                return _CupyMemory(self.cupy.cuda.alloc(max(nbytes, 1)))
+        except self.cupy.cuda.memory.OutOfMemoryError as error:
+            raise GpuError(f"the GPU's memory is full: {error}") from error
 
     def staging(self, nbytes: int) -> U8:
         """Pinned memory, of CuPy's pool: it goes back when the array is gone."""

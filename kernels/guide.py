@@ -156,7 +156,7 @@ def backward_flow(
         if relax < 1:
             cv2.addWeighted(at, 1 - relax, step, relax, 0.0, dst=step)
         at, step = step, spare if at is start else at
-    made = np.subtract(at, start, out=step)
+    made: F32 = np.subtract(at, start, out=step)
     made *= np.float32(step_px)
     return made
 

@@ -6,6 +6,7 @@ from threading import Lock
 from typing import Protocol
 
 from engine.errors import BackendError
+from kernels.dispatch import own
 from kernels.gpu import CupyDevice, Device
 
 
@@ -30,20 +31,21 @@ class CudaStream(CupyDevice):
     def capture(self, step: Callable[[], None]) -> Callable[[Device], None]:
         """See `Stream.capture`; other threads may use the GPU meanwhile."""
         stream, runtime = self.stream, self.cupy.cuda.runtime
-        stream.begin_capture(runtime.streamCaptureModeThreadLocal)
         try:
-            step()
+            stream.begin_capture(runtime.streamCaptureModeThreadLocal)
+            try:
+                step()
+            except BaseException:
+                # A stream left in capture refuses all work.
+                with suppress(runtime.CUDARuntimeError):
+                    stream.end_capture()
+                raise
             graph = stream.end_capture()
-        except BackendError:
-            # A stream left in capture refuses all work.
-            with suppress(runtime.CUDARuntimeError):
-                stream.end_capture()
-            raise
         except runtime.CUDARuntimeError as error:
             raise BackendError(f"CUDA cannot capture the network: {error}") from error
 
         def launch(device: Device) -> None:
-            graph.launch(self.cupy.cuda.ExternalStream(device.handle))
+            graph.launch(own(device, CupyDevice).stream)
 
         return launch
 
@@ -63,7 +65,12 @@ class Turns:
     def take(self, device: Device | None = None) -> Iterator[None]:
         """The memory is this device's until it is left."""
         with self._lock:
-            if self._last is not None and self._last is not device:
-                self._last.wait()
+            if self._last is not device:
+                self.settle()
             self._last = device
             yield
+
+    def settle(self) -> None:
+        """Waits for what the last device does there; for whoever has taken the memory."""
+        if self._last is not None:
+            self._last.wait()

@@ -198,7 +198,7 @@ class Runs:
                 self._ready[size] = _Run(
                     self._found, self._engine, self._stream, shapes, self.outputs, profile
                 )
-            except BackendError as error:
+            except (BackendError, GpuError) as error:
                 raise BackendError(f"{self._path}, batch of {size or 1}: {error}") from error
         return self._ready[size]
 

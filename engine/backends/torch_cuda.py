@@ -55,7 +55,7 @@ class CudaRuns:
         """Captures for inputs of these shapes, so that their first run is as quick as others.
 
         Raises:
-            BackendError: the program cannot be captured.
+            BackendError: the program cannot be captured, or the GPU's memory is full.
         """
         if all(side > 0 for shape in shapes for side in shape):
             with self._turns.take():
@@ -64,10 +64,16 @@ class CudaRuns:
     def _run(self, shapes: Shapes) -> "_Run":
         if shapes not in self._ready:
             if len(self._ready) >= _SHAPES:
+                self._turns.settle()
                 del self._ready[next(iter(self._ready))]
             given = dict(zip(self.inputs, shapes, strict=True))
-            with _capturing:
-                self._ready[shapes] = _Run(self._program, given, self._tf32, self._graphs)
+            try:
+                with _capturing:
+                    self._ready[shapes] = _Run(self._program, given, self._tf32, self._graphs)
+            except torch.OutOfMemoryError as error:
+                raise BackendError(
+                    f"{self._program.path}: the GPU's memory is full: {error}"
+                ) from error
         return self._ready[shapes]
 
     def run(self, feeds: Arrays) -> Arrays:
