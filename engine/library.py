@@ -112,7 +112,7 @@ class Library:
         own = files.names(self.folder)
         if name not in own:
             known = f"expected one of {', '.join(own)}" if own else "nor any other"
-            raise AvatarError(f"there is no own avatar {name!r} in {self.folder}, {known}")
+            raise AvatarError(f"there is no own avatar {name!r}, {known}")
         try:
             (self.folder / f"{name}{SUFFIX}").unlink()
         except OSError as error:
