@@ -180,15 +180,13 @@ class Chromium:
         path = find_chromium()
         if path is None:
             raise BackendError(
-                "no Chromium was found: install the package 'chromium', or run "
-                "'pip install playwright && playwright install chromium'"
+                "no Chromium was found: install the package 'chromium', or run `make venv-test` "
+                "and `.venv/bin/playwright install chromium`"
             )
         try:
             from playwright.sync_api import sync_playwright
         except ImportError as error:
-            raise BackendError(
-                "Playwright is not installed: run 'pip install visavis[test]'"
-            ) from error
+            raise BackendError("Playwright is not installed: run `make venv-test`") from error
         self._playwright = sync_playwright().start()
         try:
             self.browser = self._playwright.chromium.launch(

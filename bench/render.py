@@ -15,9 +15,9 @@ from bench.report import Report, percentiles
 from engine.avatar import Avatar, find
 from engine.config import EngineConfig
 from engine.encode import VideoCodec, VideoEncoder
-from engine.errors import MediaError
+from engine.errors import ConfigError
 from engine.frames import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, Picture
-from engine.media import decode
+from engine.media import MAX_SPEECH_S, decode
 from engine.metrics import StageSummary
 from engine.painters import add_painter
 from engine.pipeline import Pipeline
@@ -138,11 +138,12 @@ def looped(path: Path, seconds: float) -> npt.NDArray[np.int16]:
     """(N,) int16 at 48 kHz of a sound file, again and again for so long, in whole pictures.
 
     Raises:
-        MediaError: too short a time for a bench, or the file cannot be read.
+        ConfigError: too short or too long a time for a bench.
+        MediaError: the file cannot be read.
     """
     least_s = 2 * WARM_UP * FRAME_MS / 1000.0
-    if seconds < least_s:
-        raise MediaError(f"--seconds is {seconds:g}, expected at least {least_s:g}")
+    if not least_s <= seconds <= MAX_SPEECH_S:
+        raise ConfigError(f"--seconds is {seconds:g}, expected {least_s:g} to {MAX_SPEECH_S}")
     samples = np.concatenate([pcm.samples for pcm in decode(path)])
     count = int(seconds * SAMPLE_RATE_HZ) // FRAME_SAMPLES * FRAME_SAMPLES
     return np.resize(samples, count)

@@ -12,7 +12,9 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
+from engine.errors import ConfigError
 from engine.machine import cores
+from engine.media import reason_of
 
 Value = float | int | str | bool | None
 
@@ -67,6 +69,23 @@ class Report:
         rows = [{"name": name, **values} for name, values in self.rows]
         body = {"title": self.title, "machine": machine(), "rows": rows}
         target.write_text(json.dumps(body, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def check_json(path: str | os.PathLike[str]) -> None:
+    """Whether figures can be written there, before minutes are spent on measuring them.
+
+    Raises:
+        ConfigError: it is a folder, or its folder cannot be made or written to.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise ConfigError(f"--json is {target}, a folder, expected a file's name")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--json is {target}: {reason_of(error)}") from error
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        raise ConfigError(f"--json is {target}, which cannot be written to")
 
 
 def machine() -> dict[str, Value | dict[str, str]]:

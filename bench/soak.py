@@ -12,8 +12,8 @@ from bench import processes
 from bench.browser import Server, serve_command
 from bench.caller import Caller, calling, heard_delay_ms
 from bench.report import Report
-from engine.config import ServerConfig
-from engine.errors import BackendError
+from engine.config import EngineConfig, ServerConfig
+from engine.errors import BackendError, ConfigError
 from engine.media import decode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,9 +43,17 @@ def run(args: argparse.Namespace) -> int:
     """Runs both parts against a server of its own, prints the table, writes the JSON.
 
     Raises:
-        ConfigError: this system has no /proc.
+        ConfigError: a flag is out of its range, or this system has no /proc.
         BackendError: the server does not start, or a call stood still (its rows are printed).
     """
+    for name, value, most in (
+        ("calls", args.calls, 10_000),
+        ("minutes", args.minutes, 1440),
+        ("together", args.together, 1000),
+    ):
+        if not 0 <= value <= most:
+            raise ConfigError(f"{name} is {value:g}, expected 0 to {most}")
+    EngineConfig(size_px=args.size)  # says what is wrong with it
     processes.check("soak")
     speech = np.concatenate([pcm.samples for pcm in decode(SPEECH)])
     report = Report(f"soak, {args.calls} calls, then {args.minutes:g} minutes")

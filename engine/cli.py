@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from engine import __version__, training
 from engine.config import EngineConfig, ServerConfig
@@ -36,6 +36,13 @@ BENCHES = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with flags as all other errors are said: in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_ERROR, f"visavis: error: {message}; see `{self.prog} --help`\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status: 0, 2 on an error, 130 when interrupted."""
     args = _parser().parse_args(argv)
@@ -59,7 +66,7 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="visavis", description="A portrait that speaks in your place, in time with your voice."
     )
     parser.add_argument("--version", action="version", version=f"visavis {__version__}")
@@ -76,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(f"{name:9} {text}" for name, text in BENCHES.items()),
     )
-    bench.add_argument("name", choices=BENCHES, help="what is measured")
-    bench.add_argument("rest", nargs=argparse.REMAINDER, help="flags of that bench, see its --help")
+    bench.add_argument("name", choices=BENCHES, metavar="WHAT", help="what is measured, see below")
+    _add_rest(bench, "flags of that bench, see its --help")
     bench.set_defaults(run=_bench)
     train = commands.add_parser(
         "train",
@@ -86,9 +93,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog="\n".join(f"{n:11} {text}" for n, (_, text) in TRAININGS.items()) + f"\n\n{GUIDE}",
     )
     train.add_argument("name", choices=TRAININGS, metavar="WHAT", help="what is trained, see below")
-    train.add_argument("rest", nargs=argparse.REMAINDER, help="its verb and flags, see its --help")
+    _add_rest(train, "its verb and flags, see its --help")
     train.set_defaults(run=lambda args: training.run(args.name, args.rest))
     return parser
+
+
+def _add_rest(parser: argparse.ArgumentParser, words: str) -> None:
+    rest = parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help=words)
+    # Python 3.11 would name it where only the word before it is missing.
+    rest.required = False
 
 
 def _add_serve(commands: Any) -> None:
@@ -263,11 +276,12 @@ def _present(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     module = import_module(f"bench.{args.name}")
-    parser = argparse.ArgumentParser(
-        prog=f"visavis bench {args.name}", description=BENCHES[args.name]
-    )
+    parser = _Parser(prog=f"visavis bench {args.name}", description=BENCHES[args.name])
     module.add_arguments(parser)
-    return int(module.run(parser.parse_args(args.rest)))
+    given = parser.parse_args(args.rest)
+    if given.json is not None:
+        import_module("bench.report").check_json(given.json)
+    return int(module.run(given))
 
 
 if __name__ == "__main__":

@@ -23,10 +23,12 @@ class Library:
         first: the avatar that is listed first, the default of calls.
 
     Raises:
-        AvatarError: there is no avatar named `first`.
+        AvatarError: `own` is a file, or there is no avatar named `first`.
     """
 
     def __init__(self, own: Path, first: str | None = None) -> None:
+        if own.exists() and not own.is_dir():
+            raise AvatarError(f"avatars folder {own} is a file, expected a folder")
         self.folder = own
         self._first = first
         if first is not None:
@@ -110,7 +112,7 @@ class Library:
         own = files.names(self.folder)
         if name not in own:
             known = f"expected one of {', '.join(own)}" if own else "nor any other"
-            raise AvatarError(f"there is no own avatar {name!r} in {self.folder}, {known}")
+            raise AvatarError(f"there is no own avatar {name!r}, {known}")
         try:
             (self.folder / f"{name}{SUFFIX}").unlink()
         except OSError as error:

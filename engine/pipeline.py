@@ -1,8 +1,11 @@
 """The pipeline: sound in, pictures with their sound out; the same for a call and for a file."""
 
+import numpy as np
+
 from engine.audio import AudioStage
 from engine.avatar import Avatar
 from engine.config import EngineConfig
+from engine.errors import MediaError
 from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioFrame, Motion, Pcm, Picture
 from engine.metrics import StageTimes
 from engine.motion import MotionStage
@@ -60,7 +63,15 @@ class Pipeline:
         self._drawer.close()
 
     def push(self, pcm: Pcm) -> list[Picture]:
-        """Takes sound in order of its pts, gives the pictures that are now ready."""
+        """Takes sound in order of its pts, gives the pictures that are now ready.
+
+        Raises:
+            MediaError: the samples are no (N,) int16: as floats of 1 at most they would be silence.
+        """
+        if pcm.samples.ndim != 1 or pcm.samples.dtype != np.int16:
+            raise MediaError(
+                f"samples are {pcm.samples.shape} {pcm.samples.dtype}, expected (N,) int16"
+            )
         heard: list[Heard] = []
         for start in range(0, len(pcm.samples), _PIECE):
             piece = Pcm(pcm.pts + start, pcm.samples[start : start + _PIECE])

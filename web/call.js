@@ -175,6 +175,19 @@ export class Call extends EventTarget {
     // One stream would have the browser delay the pictures by rules of its own.
     const answer = canHold() ? partStreams(sdp) : sdp;
     await connection.setRemoteDescription({ type: "answer", sdp: answer });
+    this.#followEnd(connection);
+  }
+
+  /**
+   * A server that ends a call, or stops, says so in DTLS; the connection's own state tells it
+   * seconds later, as if the network had broken.
+   * @param {RTCPeerConnection} connection
+   */
+  #followEnd(connection) {
+    const transport = connection.getReceivers()[0]?.transport;
+    transport?.addEventListener("statechange", () => {
+      if (transport.state === "closed" && this.state !== "connecting") this.#end({ reason: "lost" });
+    });
   }
 
   /**

@@ -9,6 +9,8 @@ const WORDS = [
   [2.1, "lively"],
 ];
 
+/** @typedef {{expression?: string, liveliness?: number}} Chosen what a person has moved */
+
 export class Look {
   /**
    * @param {HTMLInputElement} expression
@@ -16,37 +18,39 @@ export class Look {
    */
   constructor(expression, liveliness) {
     this.inputs = { expression, liveliness };
-    const kept = read();
-    expression.value = String(Math.max(EXPRESSIONS.indexOf(kept.expression), 0));
-    liveliness.value = String(kept.liveliness);
-    for (const input of [expression, liveliness]) {
-      input.addEventListener("input", () => this.#tell());
-      input.addEventListener("change", () => this.#keep());
-    }
+    this.chosen = read();
+    expression.value = String(EXPRESSIONS.indexOf(this.chosen.expression ?? "neutral"));
+    liveliness.value = String(this.chosen.liveliness ?? 1);
+    expression.addEventListener("input", () => {
+      this.chosen.expression = EXPRESSIONS[Number(expression.value)];
+      this.#tell();
+    });
+    liveliness.addEventListener("input", () => {
+      this.chosen.liveliness = Number(liveliness.value);
+      this.#tell();
+    });
+    for (const input of [expression, liveliness]) input.addEventListener("change", () => this.#keep());
     this.#tell();
   }
 
-  /** @returns {URLSearchParams} for a call or a sample */
+  /**
+   * For a call or a sample. What nobody moved is left to the server, whose owner may have set it.
+   * @returns {URLSearchParams}
+   */
   get query() {
-    return new URLSearchParams({ expression: this.#expression, liveliness: this.inputs.liveliness.value });
-  }
-
-  get #expression() {
-    return EXPRESSIONS[Number(this.inputs.expression.value)] ?? "neutral";
+    return new URLSearchParams(Object.entries(this.chosen).map(([name, value]) => [name, String(value)]));
   }
 
   #tell() {
-    const { expression, liveliness } = this.inputs;
-    const lively = Number(liveliness.value);
-    const word = WORDS.find(([most]) => lively <= Number(most))?.[1] ?? "";
-    say(expression, this.#expression);
-    say(liveliness, `${word} (${lively.toFixed(1)})`);
+    const { expression, liveliness } = this.chosen;
+    const word = WORDS.find(([most]) => (liveliness ?? 0) <= Number(most))?.[1] ?? "";
+    say(this.inputs.expression, expression ?? "usual");
+    say(this.inputs.liveliness, liveliness === undefined ? "usual" : `${word} (${liveliness.toFixed(1)})`);
   }
 
   #keep() {
-    const value = { expression: this.#expression, liveliness: Number(this.inputs.liveliness.value) };
     try {
-      localStorage.setItem(KEY, JSON.stringify(value));
+      localStorage.setItem(KEY, JSON.stringify(this.chosen));
     } catch {
       // Storage may be closed to the page: the look then lasts as long as the page.
     }
@@ -63,16 +67,17 @@ function say(input, words) {
   if (output) output.textContent = words;
 }
 
+/** @returns {Chosen} */
 function read() {
-  const usual = { expression: "neutral", liveliness: 1 };
+  /** @type {Chosen} */
+  const chosen = {};
   try {
     const kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
-    const lively = Number(kept.liveliness);
-    return {
-      expression: EXPRESSIONS.includes(kept.expression) ? kept.expression : usual.expression,
-      liveliness: kept.liveliness !== undefined && lively >= 0 && lively <= 2 ? lively : usual.liveliness,
-    };
+    if (EXPRESSIONS.includes(kept.expression)) chosen.expression = kept.expression;
+    const lively = kept.liveliness;
+    if (typeof lively === "number" && lively >= 0 && lively <= 2) chosen.liveliness = lively;
   } catch {
-    return usual;
+    // Nothing that can be read: nothing is chosen.
   }
+  return chosen;
 }

@@ -339,6 +339,10 @@ document.addEventListener("fullscreenchange", () => {
 });
 window.addEventListener("pagehide", () => call?.hangUp());
 byId("add").addEventListener("click", () => own?.open());
+byId("look").addEventListener("toggle", ({ currentTarget: sheet }) => {
+  // It opens below the screen's edge on most screens.
+  if (sheet instanceof HTMLDetailsElement && sheet.open) sheet.scrollIntoView({ block: "nearest" });
+});
 byId("remove").addEventListener("click", removeOwn);
 
 /**

@@ -224,6 +224,8 @@ export class Own extends EventTarget {
   #showFilm(shown) {
     if (!shown) this.film.pause();
     this.film.hidden = !shown;
+    // The button is far below the picture on a phone.
+    if (shown) this.film.scrollIntoView({ block: "nearest" });
     this.fit.reveal(!shown);
     byId("play-label").textContent = shown ? "Back to the points" : "Hear it speak";
   }

@@ -20,7 +20,8 @@ def test_bench_render_measures_every_stage(tmp_path, capsys, avatar):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--seconds", "1"], "--seconds is 1, expected at least 2"),
+        (["--seconds", "1"], "--seconds is 1, expected 2 to 7200"),
+        (["--seconds", "nan"], "--seconds is nan, expected 2 to 7200"),
         (["--avatar", "nobody"], "avatar 'nobody' is unknown"),
         (["--speech", "nowhere.wav"], "nowhere.wav cannot be read"),
         (["--sizes", "100"], "size_px is 100, expected 128 to 1080"),

@@ -4,7 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from bench.report import Report, percentiles
+from bench.report import Report, check_json, percentiles
+from engine.errors import ConfigError
 
 
 def test_table_joins_rows_of_different_columns():
@@ -43,3 +44,13 @@ def test_value_that_is_no_figure_is_refused():
 def test_percentiles_of_nothing_are_empty():
     assert percentiles([], (50, 95)) == {"p50_ms": None, "p95_ms": None}
     assert percentiles(range(101), (50, 95), "px") == {"p50_px": 50.0, "p95_px": 95.0}
+
+
+def test_where_json_cannot_go_is_said_before_anything_is_measured(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    check_json(tmp_path / "new" / "render.json")
+    with pytest.raises(ConfigError, match="a folder, expected a file's name"):
+        check_json(tmp_path)
+    with pytest.raises(ConfigError, match=r"file/render\.json: "):
+        check_json(file / "render.json")

@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import socket
 import struct
@@ -86,6 +87,7 @@ def test_version(capsys):
         (["serve", "--port", "eighty"], "invalid int value: 'eighty'"),
         (["present", "a.wav"], "the following arguments are required: --out"),
         (["avatar"], "the following arguments are required: ACTION"),
+        (["bench"], "the following arguments are required: WHAT; see `visavis bench --help`"),
         (["bench", "speed"], "invalid choice: 'speed'"),
         (["bench", "render", "--nope"], "unrecognized arguments: --nope"),
     ],
@@ -94,10 +96,7 @@ def test_wrong_flags(capsys, argv, words):
     with pytest.raises(SystemExit) as stop:
         cli.main(argv)
     assert stop.value.code == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("error:") == 1
-    assert words in captured.err
+    assert words in one_error(capsys)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +175,16 @@ def test_cuda_that_cannot_be_had_is_said_before_anything_is_drawn(
     assert cli.main(argv) == 2
     assert "finds no NVIDIA GPU" in one_error(capsys)
     assert not list(tmp_path.iterdir())
+
+
+def test_serve_takes_what_the_readme_writes(monkeypatch, avatar):
+    text = (Path(cli.__file__).parents[1] / "README.md").read_text()
+    lines = re.findall(r"visavis serve( [^`#\n]+)?|make serve ARGS=\"([^\"]+)\"", text)
+    written = [["serve", *(flags or args).split()] for flags, args in lines]
+    assert any("--workers" in argv for argv in written)
+    monkeypatch.setattr("engine.server.serve", lambda *args: None)
+    for argv in written:
+        assert cli.main(argv) == 0, argv
 
 
 def test_serve_on_a_port_in_use(capsys, avatar):

@@ -85,7 +85,7 @@ def test_a_damaged_own_avatar_is_told_of_and_left_out(own, caplog):
 def test_unknown_avatars_are_named(own):
     with pytest.raises(AvatarError, match="'zoe' is unknown, expected one of kofi, maya"):
         own.find("zoe")
-    with pytest.raises(AvatarError, match="no own avatar 'zoe' in .*own, nor any other"):
+    with pytest.raises(AvatarError, match="no own avatar 'zoe', nor any other"):
         own.remove("zoe")
     with pytest.raises(AvatarError, match="is not valid"):
         own.check("../zoe")
@@ -134,6 +134,12 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(AvatarError, match="cannot be written: "):
         Library(tmp_path / "file" / "own").add(agreed("mia"))
+
+
+def test_a_file_is_no_folder_of_avatars(capsys, tmp_path):
+    (tmp_path / "own").write_text("in the way")
+    assert run(tmp_path, "list") == 2
+    assert "own is a file, expected a folder" in capsys.readouterr().err
 
 
 def test_files_without_consent_are_still_read(tmp_path):

@@ -1,8 +1,10 @@
 import itertools
 
 import numpy as np
+import pytest
 
 from engine.config import EngineConfig
+from engine.errors import MediaError
 from engine.frames import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, Picture
 from engine.pipeline import Pipeline
 from models import facemodel
@@ -39,6 +41,14 @@ def test_chunks_equal_the_whole(speech: np.ndarray) -> None:
     whole, chunks = run(sound, []), run(sound, cuts)
     assert len(whole) == len(chunks) == 50
     assert all(same(a, b) for a, b in zip(whole, chunks, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(480,), (480, 2)])
+def test_sound_that_is_not_int16_mono_is_refused(shape: tuple[int, ...]) -> None:
+    kind = np.float32 if len(shape) == 1 else np.int16
+    pipeline = Pipeline(AVATAR, EngineConfig(size_px=256, steps=0))
+    with pytest.raises(MediaError, match=r"samples are \(480,.*, expected \(N,\) int16"):
+        pipeline.push(Pcm(0, np.zeros(shape, kind)))
 
 
 def test_every_picture_carries_its_own_sound(speech: np.ndarray) -> None:

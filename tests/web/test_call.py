@@ -41,6 +41,27 @@ def test_page_fits_every_screen(visit, width):
     assert button["y"] + button["height"] <= 740
 
 
+def test_a_call_fits_the_narrowest_phone(visit):
+    caller = visit(viewport={"width": 320, "height": 568})
+    caller.call()
+    assert caller.page.evaluate("document.documentElement.scrollWidth") <= 320
+    end = caller.page.locator("#end").bounding_box()
+    assert end["x"] >= 0 and end["x"] + end["width"] <= 320
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1280, 720), (844, 390)])
+def test_the_look_opens_in_sight(visit, size):
+    width, height = size
+    caller = visit(viewport={"width": width, "height": height})
+    caller.page.wait_for_selector("#call:not([disabled])")
+    assert caller.page.evaluate("document.documentElement.scrollHeight") <= height
+    caller.page.click("#look summary")
+    caller.page.wait_for_function(
+        "() => document.getElementById('liveliness').getBoundingClientRect().bottom <= innerHeight"
+    )
+    assert text(caller, "#expression-says") == "usual"
+
+
 def test_every_control_has_a_name_and_can_be_reached_by_keyboard(visit):
     caller = visit()
     caller.call()
