@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(run=_bench)
     train = commands.add_parser(
         "train",
-        help="train the networks on footage of your own (needs visavis[train])",
+        help="train the networks on footage of your own (in .venv-train, see `make venv-train`)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(f"{n:11} {text}" for n, (_, text) in TRAININGS.items()) + f"\n\n{GUIDE}",
     )

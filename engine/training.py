@@ -87,7 +87,7 @@ def run(name: str, argv: Sequence[str]) -> int:
     except ImportError as error:
         raise BackendError(
             f"`visavis train {name}` needs {error.name or error}, which is not installed: "
-            "pip install 'visavis[train]', or `make venv-train` and .venv-train/bin/visavis"
+            "`make venv-train`, then .venv-train/bin/visavis"
         ) from error
     except (ValueError, FileNotFoundError) as error:
         _log.info("where it was refused:", exc_info=True)

@@ -313,7 +313,9 @@ def require() -> Any:
     try:
         cupy = import_module("cupy")
     except ImportError as error:
-        raise GpuError(f"CUDA kernels need CuPy ({error}): pip install 'visavis[gpu]'") from error
+        raise GpuError(
+            f"CUDA kernels need CuPy ({error}): .venv/bin/pip install -e '.[gpu]'"
+        ) from error
     if not cupy.is_available():
         raise GpuError("CuPy (extra 'gpu' of visavis) finds no NVIDIA GPU here, expected one")
     return cupy

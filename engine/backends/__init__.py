@@ -173,7 +173,7 @@ def _factory(name: str, path: Path) -> Factory:
     try:
         factory: Factory = getattr(import_module(module), kind)
     except ImportError as error:
-        remedy = f"pip install 'visavis[{extra}]'" if extra else "reinstall visavis"
+        remedy = f".venv/bin/pip install -e '.[{extra}]'" if extra else ".venv/bin/pip install -e ."
         raise BackendError(f"backend {name!r} cannot be imported ({error}): {remedy}") from error
     return factory
 

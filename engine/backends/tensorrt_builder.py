@@ -56,7 +56,7 @@ def library(*wanted: str) -> Library:
             refused.append(f"{name}: {error}")
     extra = "tensorrt-rtx" if wanted == (RTX,) else "tensorrt"
     raise BackendError(
-        f"TensorRT cannot be imported ({'; '.join(refused)}): pip install 'visavis[{extra}]'"
+        f"TensorRT cannot be imported ({'; '.join(refused)}): .venv/bin/pip install -e '.[{extra}]'"
     )
 
 
@@ -86,7 +86,7 @@ def target(found: Library, architecture: str | None = None) -> Target:
     if not rtx:
         raise BackendError(
             f"{found.name} builds for the GPU that is here alone, got {architecture!r}: "
-            "for another, pip install 'visavis[tensorrt-rtx]'"
+            "for another, .venv/bin/pip install -e '.[tensorrt-rtx]'"
         )
     return Target("any", architecture)
 

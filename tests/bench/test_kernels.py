@@ -21,7 +21,7 @@ def test_without_cupy_it_refuses_in_one_line(
     assert main(["bench", "kernels"]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1
-    assert "pip install 'visavis[gpu]'" in said.err
+    assert ".venv/bin/pip install -e '.[gpu]'" in said.err
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
         return real(name)
 
     monkeypatch.setattr(backends, "import_module", refuse)
-    with pytest.raises(BackendError, match=r"pip install 'visavis\[onnxruntime\]'"):
+    with pytest.raises(BackendError, match=r"pip install -e '\.\[onnxruntime\]'"):
         backends.load("onnxruntime", LIPS)
 
 

@@ -142,9 +142,9 @@ def test_without_tensorrt_its_extra_is_named(
 
     monkeypatch.setattr(tensorrt_builder, "import_module", refuse)
     assert cli.main(["engine", "build"]) == 2
-    assert "pip install 'visavis[tensorrt]'" in capsys.readouterr().err
+    assert ".venv/bin/pip install -e '.[tensorrt]'" in capsys.readouterr().err
     assert cli.main(["engine", "build", "--gpu", "sm_89"]) == 2
-    assert "pip install 'visavis[tensorrt-rtx]'" in capsys.readouterr().err
+    assert ".venv/bin/pip install -e '.[tensorrt-rtx]'" in capsys.readouterr().err
 
 
 def test_an_engine_kept_is_compiled_again_if_asked(

@@ -189,7 +189,7 @@ def test_cuda_without_cupy_is_said_when_a_scene_is_opened(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(gpu, "import_module", refuse)
     config = EngineConfig(kernels="cuda")
-    with pytest.raises(BackendError, match=r"'cupy'.*pip install 'visavis\[gpu\]'"):
+    with pytest.raises(BackendError, match=r"'cupy'.*pip install -e '\.\[gpu\]'"):
         Renderer().open(Scene.of(AVATARS[0], config))
     with pytest.raises(BackendError, match="CUDA kernels need CuPy"):
         Pipeline(AVATARS[0], config)

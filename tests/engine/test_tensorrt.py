@@ -229,7 +229,7 @@ def test_without_the_library_its_extra_is_named(
         raise ModuleNotFoundError(f"No module named {name!r}")
 
     monkeypatch.setattr(tensorrt_builder, "import_module", refuse)
-    with pytest.raises(BackendError, match=r"No module named.*pip install 'visavis\[tensorrt\]'"):
+    with pytest.raises(BackendError, match=r"No module named.*pip install -e '\.\[tensorrt\]'"):
         backends.load("tensorrt", fake_tensorrt.write(tmp_path / "net.onnx"))
 
 
@@ -239,10 +239,10 @@ def test_without_a_gpu_or_cupy_that_is_said(
     path = fake_tensorrt.write(tmp_path / "net.onnx")
 
     def no_cupy() -> Any:
-        raise GpuError("CUDA kernels need CuPy: pip install 'visavis[gpu]'")
+        raise GpuError("CUDA kernels need CuPy: .venv/bin/pip install -e '.[gpu]'")
 
     monkeypatch.setattr(tensorrt, "CudaStream", no_cupy)
-    with pytest.raises(BackendError, match=r"'tensorrt' cannot run here: .*visavis\[gpu\]"):
+    with pytest.raises(BackendError, match=r"'tensorrt' cannot run here: .*'\.\[gpu\]"):
         backends.load("tensorrt", path)
 
     def no_gpu() -> Any:
@@ -308,7 +308,7 @@ def test_another_architecture_is_for_rtx_alone() -> None:
     rtx = Library(tensorrt_builder.RTX, None)
     assert tensorrt_builder.target(rtx) == Target("any", "sm_89")
     assert tensorrt_builder.target(rtx, "sm_75") == Target("any", "sm_75")
-    with pytest.raises(BackendError, match=r"here alone, got 'sm_75': .*visavis\[tensorrt-rtx\]"):
+    with pytest.raises(BackendError, match=r"here alone, got 'sm_75': .*'\.\[tensorrt-rtx\]"):
         tensorrt_builder.target(found, "sm_75")
 
 

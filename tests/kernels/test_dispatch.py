@@ -33,7 +33,7 @@ def test_without_cupy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(gpu, "import_module", refuse)
-    with pytest.raises(gpu.GpuError, match=r"'cupy'.*pip install 'visavis\[gpu\]'"):
+    with pytest.raises(gpu.GpuError, match=r"'cupy'.*pip install -e '\.\[gpu\]'"):
         dispatch.load("cuda")
 
 
