@@ -367,7 +367,10 @@ def _places(wanted: object) -> Mapping[str, tuple[float, float]]:
 
 def _refusal(error: AvatarError) -> web.HTTPException:
     if isinstance(error.__cause__, OSError):
-        return web.HTTPInsufficientStorage(text=str(error))
+        # The error itself names the server's folder: the log's business alone.
+        logger.error("%s", error)
+        reason = (error.__cause__.strerror or "it cannot be written").lower()
+        return web.HTTPInsufficientStorage(text=f"the avatar cannot be kept: {reason}")
     if "already" in str(error) or "built in" in str(error):
         return web.HTTPConflict(text=str(error))
     return web.HTTPUnprocessableEntity(text=str(error))

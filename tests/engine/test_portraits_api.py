@@ -311,7 +311,8 @@ async def test_a_full_disk_is_said_and_harms_nothing(library, monkeypatch):
             disk.setattr(files.tempfile, "NamedTemporaryFile", full)
             asked = {"title": "Mia", "consent": True}
             async with http.post(at + "/keep", json=asked) as response:
-                assert "no space left on device" in await refusal(response, 507)
+                said = await refusal(response, 507)
+                assert said == "the avatar cannot be kept: no space left on device"
         async with http.get("/api/avatars") as response:
             assert not any(shown["own"] for shown in await response.json())
         assert list(library.folder.iterdir()) == []
