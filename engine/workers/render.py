@@ -249,8 +249,13 @@ class RenderProcess:
         try:
             self._drawing_of(scene).start(scene, StageTimes()).close()
         except Exception as error:  # the front decides what becomes of it
+            name = scene.avatar.info.name
             if not isinstance(error, VisavisError):
-                logger.exception("%s cannot be made ready", scene.avatar.info.name)
+                logger.exception("%s cannot be made ready", name)
+            elif not first:
+                logger.error("%s cannot be made ready: %s", name, error)
+            if not first:
+                return
             told = {"verb": "failed", "kind": type(error).__name__, "error": str(error)}
             self._control.send(told)
         else:
@@ -273,6 +278,10 @@ class RenderProcess:
             end.setblocking(False)
             scene = scene_of(avatar_of(received.look(2)), message)
             frames = FrameMemory(received.look(1), scene.size_px, int(message["token"]))
+        except (ChannelError, OSError) as error:
+            # No descriptors are left: the session finds its line closed, and tries again.
+            logger.error("a scene is not opened: %s", error)
+            return
         except (AvatarError, RecordError, KeyError, TypeError, ValueError) as error:
             raise ChannelError(f"a scene is not described as it should be: {error}") from error
         room = Room(end, frames, self._leave)

@@ -291,11 +291,11 @@ def test_what_cannot_be_done_in_time_is_not_begun():
 def test_a_session_that_was_given_nothing_for_long_is_served_late():
     # What others are given takes nearly all there is.
     backend = Backend((1,), 1, lambda batch: 0.05)
-    for session in range(5):
+    for session in range(8):
         backend.join(session)
-    talk(backend, 5)
+    talk(backend, 10)
     backend.finish()
-    for session in range(5):
+    for session in range(8):
         assert backend.scheduler.counts(session).late >= 4
         assert backend.scheduler.counts(session).expired >= 4
 
