@@ -274,16 +274,17 @@ class RenderProcess:
     def _open(self, received: Received) -> None:
         message = received.message
         try:
-            end = received.take_socket(0)
-            end.setblocking(False)
             scene = scene_of(avatar_of(received.look(2)), message)
             frames = FrameMemory(received.look(1), scene.size_px, int(message["token"]))
+            # Last: until then it belongs to the message, and is closed with it.
+            end = received.take_socket(0)
         except (ChannelError, OSError) as error:
             # No descriptors are left: the session finds its line closed, and tries again.
             logger.error("a scene is not opened: %s", error)
             return
         except (AvatarError, RecordError, KeyError, TypeError, ValueError) as error:
             raise ChannelError(f"a scene is not described as it should be: {error}") from error
+        end.setblocking(False)
         room = Room(end, frames, self._leave)
         self._rooms.add(room)
         self._selector.register(end, selectors.EVENT_READ, lambda: self._follow_room(room))
