@@ -115,9 +115,8 @@ class RemoteDrawer:
             lines = self._alive()
             if any(line.is_open for line in lines):
                 return
-            refused = [line.refused for line in lines if line.refused]
-            if refused:
-                raise BackendError(refused[0])
+            if lines and all(line.refused for line in lines):
+                raise BackendError(lines[0].refused)
             if not lines:
                 self._reopen()
             time.sleep(_LOOK_S if not lines else 0)

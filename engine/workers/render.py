@@ -221,11 +221,7 @@ class RenderProcess:
                     {"verb": "pong", "calls": len(self._rooms), "waiting_s": waiting_s}
                 )
             case "door":
-                door = Channel(received.take_socket(0))
-                door.socket.setblocking(False)
-                self._selector.register(
-                    door.socket, selectors.EVENT_READ, lambda: self._follow_door(door)
-                )
+                self._attach(received)
             case "keep":
                 avatar = avatar_of(received.look(0))
                 self._kept[avatar.info.name] = avatar
@@ -238,6 +234,16 @@ class RenderProcess:
                 self._kept.pop(str(message["name"]), None)
             case verb:
                 raise ChannelError(f"the front says {verb!r}, which is unknown here")
+
+    def _attach(self, received: Received) -> None:
+        try:
+            door = Channel(received.take_socket(0))
+        except ChannelError as error:
+            # No descriptors are left: those whom it draws for already lose nothing.
+            logger.error("a media worker is not reached: %s", error)
+            return
+        door.socket.setblocking(False)
+        self._selector.register(door.socket, selectors.EVENT_READ, lambda: self._follow_door(door))
 
     def _drawing_of(self, scene: Scene) -> Shared:
         """On the opener's thread alone."""
