@@ -211,6 +211,34 @@ async def test_a_worker_without_descriptors_refuses_calls_and_keeps_its_own(serv
     await until(lambda: server.health()["sessions"] == 0)
 
 
+async def test_questions_that_pile_up_at_a_worker_end_no_call(server, speech):
+    await server.whole(2)
+    workers = server.children("media")
+    with real_time():
+        async with calling(server.url, speech) as caller:
+            await caller.seen(25, SLOW_S)
+            for pid in workers:
+                os.kill(pid, signal.SIGSTOP)
+            connector = aiohttp.TCPConnector(limit=0)
+            async with aiohttp.ClientSession(server.url, connector=connector) as http:
+                asked = [asyncio.create_task(code(http, caller.location)) for _ in range(200)]
+                # Long enough that they wait at the worker, not so long that it counts as hung.
+                await asyncio.sleep(1)
+                for pid in workers:
+                    os.kill(pid, signal.SIGCONT)
+                # Never 404, by which the page would know that the call is lost.
+                assert set(await asyncio.gather(*asked)) <= {200, 503}
+            count = len(caller.pictures)
+            await caller.seen(count + 25, SLOW_S)
+            assert server.children("media") == workers
+    await until(lambda: server.health()["sessions"] == 0)
+
+
+async def code(http, path):
+    async with http.get(path) as response:
+        return response.status
+
+
 async def test_what_asks_all_processes_to_end_is_left_to_the_front(server, speech):
     await server.whole(2)
     found = server.children()
