@@ -1,30 +1,19 @@
 """A session's way to render processes that live and die, without processes: drawing is a fake."""
 
-import asyncio
-import errno
-import gc
 import os
-import resource
 import secrets
-import threading
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from engine.composite import Planes
 from engine.errors import BackendError, ConfigError
-from engine.frames import Motion
-from engine.metrics import ServerMetrics, StageTimes
+from engine.metrics import StageTimes
 from engine.renderer import Scene, Share
 from engine.workers import process, remote
-from engine.workers.channel import Channel, ChannelClosed, pair, send_with
+from engine.workers.channel import ChannelClosed, pair, send_with
 from engine.workers.figures import added, lasting, samples_of, text_of
 from engine.workers.frames import SLOTS, FrameMemory
-from engine.workers.media import MediaWorker
 from engine.workers.portraits import descriptor_of, told_of
 from engine.workers.records import (
     RESULT_BYTES,
@@ -36,87 +25,8 @@ from engine.workers.records import (
     unpack_result,
 )
 from engine.workers.remote import Remote
-from engine.workers.render import RenderProcess, Room
-
-SIDE = 128
-
-
-class Drawing:
-    """Draws pictures of one brightness; can be held up, and can refuse."""
-
-    def __init__(self, level):
-        self.level = level
-        self.refuse = None
-        self.fail = None
-        self.held = None
-        self.seen = []
-        self.open = 0
-        self.share = Share(2, 30, 4)
-
-    def start(self, scene, timings):
-        if self.refuse is not None:
-            raise self.refuse
-        self.open += 1
-        self._timings = timings
-        return self
-
-    def submit(self, motion, due_s=None):
-        self.seen.append((motion, due_s))
-        future = Future()
-        if self.held is None:
-            self.finish(future)
-        else:
-            self.held.append(future)
-        return future
-
-    def finish(self, future):
-        if self.fail is not None:
-            future.set_exception(self.fail)
-            return
-        self._timings.record("render", 3.0)
-        self._timings.record("composite", 2.0)
-        self._timings.record("wait", 1.0)
-        level = self.level
-        future.set_result(
-            None if level is None else Planes(np.full((SIDE * 3 // 2, SIDE), level, np.uint8), None)
-        )
-
-    def close(self):
-        self.open -= 1
-
-
-class Renderer:
-    """A render process that is a thread of this one."""
-
-    def __init__(self, level):
-        self.drawing = Drawing(level)
-        here, front = pair()
-        self.left = threading.Event()
-        self._process = RenderProcess(
-            Channel(here), lambda scene: self.drawing, ServerMetrics(), self.left.set
-        )
-        self.front = Channel(front)
-        self._here = here
-        self._thread = threading.Thread(target=self._run, name="renderer")
-        self._thread.start()
-
-    def _run(self):
-        try:
-            self._process.run()
-        except ChannelClosed:
-            # As the system does with a process that was killed.
-            for key in list(self._process._selector.get_map().values()):
-                key.fileobj.close()
-
-    def door(self):
-        ours, theirs = pair()
-        self.front.send({"verb": "door"}, [theirs.fileno()])
-        theirs.close()
-        return Channel(ours)
-
-    def kill(self):
-        self.front.close()
-        self._thread.join()
+from engine.workers.render import Room
+from tests.engine.render_threads import SIDE, Drawing, Renderer, level, motion
 
 
 @pytest.fixture
@@ -135,14 +45,6 @@ def renderers():
 @pytest.fixture
 def scene(avatar):
     return Scene(avatar, SIDE, "still", "openvino", 1)
-
-
-def motion(number):
-    return Motion(number, np.zeros(8, np.float32))
-
-
-def level(planes):
-    return None if planes is None else int(planes.i420[0, 0])
 
 
 def test_pictures_come_from_the_render_process_with_their_times(renderers, scene):
@@ -233,132 +135,6 @@ def test_a_failed_gpu_ends_its_process_and_no_call(renderers, scene, monkeypatch
         drawer.draw(motion(51))
     assert not second.left.is_set()
     drawer.close()
-
-
-def test_a_second_process_that_refuses_the_scene_costs_pictures_and_no_call(
-    renderers, scene, monkeypatch
-):
-    monkeypatch.setattr(remote, "REOPEN_S", 0.0)
-    first, second, away = renderers(1), renderers(2), Remote()
-    second.drawing.refuse = RuntimeError("out of memory")
-    away.attach(first.door())
-    away.attach(second.door())
-    drawer = away.start(scene, StageTimes())
-    while not any(line.refused for line in drawer._lines):
-        assert level(drawer.draw(motion(0))) == 1
-    first.kill()
-    assert {level(drawer.draw(motion(number))) for number in range(20)} == {None}
-    second.drawing.refuse = None
-    while (drawn := drawer.draw(motion(30))) is None:
-        pass
-    assert level(drawn) == 2
-    drawer.close()
-
-
-def test_what_was_left_out_stays_counted_where_an_older_process_draws_again(renderers, scene):
-    first, second, away = renderers(1), renderers(2), Remote()
-    ready = threading.Event()
-    start = first.drawing.start
-    first.drawing.start = lambda *given: ready.wait(10) and start(*given)
-    away.attach(first.door())
-    away.attach(second.door())
-    drawer = away.start(scene, StageTimes())
-    assert level(drawer.draw(motion(0))) == 2
-    assert drawer.share == Share(2, 30, 4)
-    ready.set()
-    while level(drawer.draw(motion(1))) == 2:
-        pass
-    assert drawer.share == Share(2, 60, 8)
-    drawer.close()
-
-
-@contextmanager
-def without_descriptors():
-    """This process gets none any more, as long as the block lasts."""
-    limits, taken = resource.getrlimit(resource.RLIMIT_NOFILE), []
-    gc.collect()
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0) + 50, limits[1]))
-        with suppress(OSError):
-            while True:
-                taken.append(os.dup(0))
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        for descriptor in taken:
-            os.close(descriptor)
-
-
-def test_a_session_that_gets_no_descriptors_goes_on_without_pictures(renderers, scene, monkeypatch):
-    monkeypatch.setattr(remote, "OPEN_S", 0.0)
-    monkeypatch.setattr(remote, "REOPEN_S", 0.0)
-    there, away = renderers(6), Remote()
-    away.attach(there.door())
-    away.start(scene, StageTimes()).close()
-    with without_descriptors():
-        drawer = away.start(scene, StageTimes())
-        assert [drawer.draw(motion(number)) for number in range(5)] == [None] * 5
-    while (drawn := drawer.draw(motion(6))) is None:
-        pass
-    assert level(drawn) == 6
-    drawer.close()
-
-
-def test_what_arrives_without_its_descriptors_ends_nothing_else(renderers, scene):
-    there, away = renderers(7), Remote()
-    door = there.door()
-    away.attach(door)
-    other = away.start(scene, StageTimes())
-    # As they come to a process that has no room for more: the system leaves them out.
-    there.front.send({"verb": "door"})
-    door.send({"verb": "open", "token": 1, **told_of(scene)})
-    again = away.start(scene, StageTimes())
-    assert level(again.draw(motion(1))) == 7
-    assert level(other.draw(motion(0))) == 7
-    again.close()
-    other.close()
-
-
-async def test_more_questions_than_a_worker_takes_are_told_to_come_again():
-    ours, theirs = (Channel(end) for end in pair())
-    worker = MediaWorker(theirs)
-    for number in range(100):
-        ours.send({"verb": "figures", "call": "none", "number": number})
-    worker.follow()
-    await asyncio.wait(worker._tasks)
-    told = {}
-    with suppress(BlockingIOError):
-        while True:
-            message = ours.receive().message
-            told[message["to"]] = message
-    assert sorted(told) == list(range(100))
-    busy = [number for number in told if "busy" in told[number]]
-    assert busy == list(range(64, 100))
-    assert "64 questions are open, limit 64" in told[99]["busy"]
-    assert not worker.done.is_set()
-    ours.close()
-    theirs.close()
-
-
-async def test_a_process_that_cannot_be_told_anything_is_started_again(monkeypatch, caplog):
-    class Owner:
-        count = 0
-
-        def began(self, process):
-            self.count += 1
-            if self.count == 1:
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            raise StopAsyncIteration
-
-        def ended(self, process):
-            pass
-
-    keeper = process.Keeper("media", 1.0, Owner())
-    with pytest.raises(StopAsyncIteration):
-        await keeper.keep()
-    assert caplog.messages == [
-        "a media process cannot be started: Too many open files; another is started at once"
-    ]
 
 
 def test_what_cannot_be_opened_or_drawn_is_said(renderers, scene):
