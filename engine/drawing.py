@@ -310,8 +310,7 @@ class SharedDrawer:
         Of pictures that wait, only a session's newest is drawn; the others become None.
 
         Args:
-            due_s: when it must be done, monotonic seconds; 40 ms from now if None, or later where
-                drawing takes longer than that.
+            due_s: when it must be done, monotonic seconds; see `Scheduler.want`.
 
         Returns:
             The picture, None where there was no time for it, or the error.

@@ -174,15 +174,15 @@ class Scheduler(Generic[P]):
         """A session wants a picture.
 
         Args:
-            due_s: 40 ms from now if None, or more where drawing takes longer than that.
+            due_s: 40 ms from now if None; later in either case where drawing takes longer.
             skipped: pictures that its session passed over just before it.
 
         Returns:
             The picture, and those that will now not be drawn, it itself perhaps among them.
         """
         state = self._sessions[session]
-        if due_s is None:
-            due_s = now_s + max(FRAME_S, _SPARE * self._cost(state.kind, 1))
+        wanted_s = now_s + FRAME_S if due_s is None else due_s
+        due_s = max(wanted_s, now_s + _SPARE * self._cost(state.kind, 1))
         job = Job(session, payload, now_s, due_s)
         self._count(state, "wanted")
         state.since += 1 + skipped

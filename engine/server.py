@@ -238,6 +238,9 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         for name in ("Allow", "Retry-After"):
             if name in error.headers:
                 response.headers[name] = error.headers[name]
+    except NoRoomError as error:
+        response = _error(503, str(error))
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
     except Exception:  # the server goes on, and the caller gets words instead of a page
         logger.exception("%s %s failed", request.method, request.path[:100])
         response = _error(500, "the server failed on this request; its log says why")

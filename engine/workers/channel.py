@@ -174,9 +174,10 @@ def _receive(end: socket.socket) -> tuple[bytes, list[int]]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             usable = len(content) - len(content) % descriptors.itemsize
             descriptors.frombytes(content[:usable])
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    # Descriptors for which this process has no room are left out: who looks for them is told.
+    if flags & socket.MSG_TRUNC:
         _close(descriptors.tolist())
-        raise ChannelError(f"a message is longer than {MAX_BYTES} bytes, or carries too much")
+        raise ChannelError(f"a message is longer than {MAX_BYTES} bytes")
     if not data:
         _close(descriptors.tolist())
         raise ChannelClosed("the other side is gone")

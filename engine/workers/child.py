@@ -1,4 +1,4 @@
-"""Where each process of `--workers` begins: `python -m engine.workers.child KIND DESCRIPTOR`."""
+"""Where each process of `--workers` begins: `python -m engine.workers.child` (`process.py`)."""
 
 import ctypes
 import logging
@@ -10,7 +10,6 @@ from typing import Final
 
 from engine.config import SWITCH_S
 
-KINDS: Final = ("media", "render")
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -19,8 +18,10 @@ def main() -> None:
     kind, descriptor, front, level = sys.argv[1], *(int(text) for text in sys.argv[2:5])
     _die_with(front)
     sys.setswitchinterval(SWITCH_S)
-    # The front decides: a Ctrl-C in its terminal is its own.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The front decides: what stops a terminal's job or a whole service reaches it as well, and
+    # it lets calls say that they end.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(level=level, format=f"visavis {kind} {os.getpid()}: %(message)s")
     end = socket.socket(fileno=descriptor)
     end.setblocking(False)

@@ -48,6 +48,7 @@ class Fleet(Desk):
         self._keeping: dict[Keeper, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._failed: Exception | None = None
+        self._is_open = False
         self._closing = False
         self._joining = 0
         self._questions: dict[int, tuple[Process, asyncio.Future[Message]]] = {}
@@ -76,6 +77,7 @@ class Fleet(Desk):
         for keeper in (first, *self._workers):
             self._keep(keeper)
         await self._all_ready([first, *self._workers])
+        self._is_open = True
         # Only now: it would take its share of the processor from those that are waited for.
         self._keep(spare)
 
@@ -112,10 +114,17 @@ class Fleet(Desk):
         memory = await asyncio.to_thread(descriptor_of, avatar)
         self._joining += 1
         try:
-            for process in sorted(self._ready(self._workers), key=lambda one: one.calls):
-                with suppress(ChannelError):
+            for process in sorted(self._ready(self._workers), key=lambda one: one.load):
+                # It runs no call yet of those that it is being asked for at this moment.
+                process.joining += 1
+                try:
                     told = await self._ask(process, question, [memory])
+                except ChannelError as error:
+                    logger.warning("a call is not taken: %s", error)
+                else:
                     return f"{process.number}.{told['call']}", str(told["answer"])
+                finally:
+                    process.joining -= 1
         finally:
             self._joining -= 1
         raise NoRoomError("no media worker is there just now, try again in a moment")
@@ -226,6 +235,8 @@ class Fleet(Desk):
     async def _all_ready(self, keepers: list[Keeper]) -> None:
         while len(self._ready(keepers)) < len(keepers):
             for keeper in keepers:
+                if self._keeping[keeper].done():
+                    self._keeping[keeper].result()
                 if keeper.failures >= TRIES:
                     raise BackendError(
                         f"a process of --workers ended {keeper.failures} times before it was "
@@ -238,7 +249,10 @@ class Fleet(Desk):
 
     def _fail(self, process: Process, message: Message) -> None:
         kind, words = str(message.get("kind")), str(message.get("error"))
-        logger.error("%s: %s", process.name, words)
+        if self._is_open:
+            logger.error("%s: %s", process.name, words)
+            process.kill()
+            return
         known = {error.__name__: error for error in (AvatarError, BackendError, ConfigError)}
         self._failed = known.get(kind, BackendError)(words)
 
@@ -249,11 +263,19 @@ class Fleet(Desk):
             process.send(told, [descriptor_of(avatar)])
 
     async def _ask_of(self, call: str, verb: str) -> Message:
+        """What the worker of a call answers; nothing where that worker is gone.
+
+        Raises:
+            NoRoomError: it is there, but does not answer just now.
+        """
         number, _, name = call.partition(".")
         for process in self._ready(self._workers):
             if str(process.number) == number:
-                with suppress(ChannelError):
+                try:
                     return await self._ask(process, {"verb": verb, "call": name})
+                except ChannelError as error:
+                    if process in self._ready(self._workers):
+                        raise NoRoomError(f"{error}, try again in a moment") from error
         return {}
 
     async def _ask(
@@ -263,7 +285,7 @@ class Fleet(Desk):
 
         Raises:
             SignallingError: it refuses.
-            ChannelError: it is gone, or does not answer.
+            ChannelError: it is gone, busy, or does not answer.
         """
         number = next(self._numbers)
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -275,6 +297,8 @@ class Fleet(Desk):
             raise ChannelError(f"{process.name} did not answer") from error
         finally:
             del self._questions[number]
+        if "busy" in told:
+            raise ChannelError(f"{process.name} is busy: {told['busy']}")
         if "refused" in told:
             raise SignallingError(str(told["refused"]))
         if "failed" in told:

@@ -49,15 +49,17 @@ class Line:
         self._free = list(range(SLOTS))
         self._asked: dict[int, int] = {}
         self._frames, memory = FrameMemory.make(scene.size_px, self._token)
-        self._end, there = pair()
         told = {"verb": "open", "token": self._token, **told_of(scene)}
         try:
-            door.send(told, [there.fileno(), memory, descriptor_of(scene.avatar)])
-        except BaseException:
-            self._end.close()
-            raise
+            self._end, there = pair()
+            try:
+                door.send(told, [there.fileno(), memory, descriptor_of(scene.avatar)])
+            except BaseException:
+                self._end.close()
+                raise
+            finally:
+                there.close()
         finally:
-            there.close()
             os.close(memory)
         self._poll = select.poll()
         self._poll.register(self._end, select.POLLIN)

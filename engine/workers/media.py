@@ -20,7 +20,7 @@ from engine.workers.portraits import avatar_of
 from engine.workers.remote import Remote
 
 _AT_ONCE: Final = 64
-"""Questions that are being answered; more are a fault of the front."""
+"""Questions that are being answered; who asks more is told to come again."""
 
 logger = logging.getLogger(__name__)
 
@@ -77,26 +77,46 @@ class MediaWorker:
             case "settings":
                 self._start(self._open(message, avatar_of(received.look(0))))
             case "door":
-                door = Channel(received.take_socket(0))
-                door.socket.setblocking(False)
-                self._remote.attach(door)
-            case "call":
-                avatar = avatar_of(received.look(0))
-                self._start(self._answer(message, self._call(message, avatar)))
-            case "figures":
-                self._start(self._answer(message, self._figures(str(message["call"]))))
-            case "stop":
-                self._start(self._answer(message, self._stop(str(message["call"]))))
-            case "samples":
-                self._start(self._answer(message, self._samples()))
+                self._attach(received)
+            case "call" | "figures" | "stop" | "samples":
+                self._asked(received)
             case "end":
                 self.done.set()
             case verb:
                 raise ChannelError(f"the front says {verb!r}, which is unknown here")
 
+    def _attach(self, received: Received) -> None:
+        try:
+            door = Channel(received.take_socket(0))
+        except ChannelError as error:
+            # Calls that run are worth more than a process that may draw them one day.
+            logger.error("a render process is not reached: %s", error)
+            return
+        door.socket.setblocking(False)
+        self._remote.attach(door)
+
+    def _asked(self, received: Received) -> None:
+        """Answers a question, or says that there is no room for it: calls that run go on."""
+        question = received.message
+        try:
+            if len(self._tasks) >= _AT_ONCE:
+                raise ChannelError(f"{len(self._tasks)} questions are open, limit {_AT_ONCE}")
+            self._start(self._answer(question, self._work(question, received)))
+        except (ChannelError, OSError) as error:
+            self._tell({"verb": "answer", "to": question["number"], "busy": str(error)})
+
+    def _work(self, question: Message, received: Received) -> Awaitable[Message]:
+        match question["verb"]:
+            case "call":
+                return self._call(question, avatar_of(received.look(0)))
+            case "figures":
+                return self._figures(str(question["call"]))
+            case "stop":
+                return self._stop(str(question["call"]))
+            case _:
+                return self._samples()
+
     def _start(self, work: Awaitable[None]) -> None:
-        if len(self._tasks) >= _AT_ONCE:
-            raise ChannelError(f"{len(self._tasks)} questions are open, limit {_AT_ONCE}")
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

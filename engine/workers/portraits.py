@@ -23,7 +23,7 @@ from models.topology import LANDMARKS
 
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _MAGIC: Final = b"VISAVIS1"
-_HEAD_BYTES: Final = 4096
+_HEAD_BYTES: Final = 64 * 1024
 _MAX_BYTES: Final = _HEAD_BYTES + MAX_PX * MAX_PX * 4 + LANDMARKS * 12
 
 _sent: WeakKeyDictionary[Avatar, int] = WeakKeyDictionary()

@@ -63,6 +63,7 @@ class Process:
 
     Attributes:
         calls: that it runs, as it last said.
+        joining: calls that it is being asked to take.
         is_ready: for work.
 
     Raises:
@@ -71,7 +72,7 @@ class Process:
 
     def __init__(self, kind: str, number: int, hang_s: float, owner: Owner) -> None:
         self.kind, self.number = kind, number
-        self.calls = 0
+        self.calls = self.joining = 0
         self.is_ready = False
         self._began_s = time.monotonic()
         self._hang_s, self._owner = hang_s, owner
@@ -99,6 +100,11 @@ class Process:
         return time.monotonic() - self._began_s
 
     @property
+    def load(self) -> int:
+        """Calls that it runs, or soon will."""
+        return self.calls + self.joining
+
+    @property
     def name(self) -> str:
         """For the log."""
         return f"{self.kind} process {self.pid}"
@@ -120,6 +126,9 @@ class Process:
 
         Returns:
             Its exit status; a signal's number below zero.
+
+        Raises:
+            OSError: what it is to be told at first cannot be made.
         """
         loop = asyncio.get_running_loop()
         loop.add_reader(self._channel.socket.fileno(), self._follow)
@@ -210,15 +219,13 @@ class Keeper:
             began_s = time.monotonic()
             try:
                 process = Process(self._kind, next(self._numbers), self._hang_s, self._owner)
+                self.process = process
+                status = await process.run()
+                ended = f"{process.name} {_ending(status)} after {process.age_s:.1f} s"
             except OSError as error:
                 ended = f"a {self._kind} process cannot be started: {error.strerror}"
-            else:
-                self.process = process
-                try:
-                    status = await process.run()
-                finally:
-                    self.process = None
-                ended = f"{process.name} {_ending(status)} after {process.age_s:.1f} s"
+            finally:
+                self.process = None
             if self.is_last:
                 return
             steady = time.monotonic() - began_s >= STEADY_S

@@ -88,13 +88,14 @@ class RemoteDrawer:
         self._lines: list[Line] = []
         self._gone = Share()
         self._tried_s = time.monotonic()
+        self._was_open = False
         self._closed = False
 
     def open_at(self, door: Channel) -> None:
         """Opens the scene at one more render process; any thread may call it."""
         try:
             line = Line(door, self._scene)
-        except ChannelError as error:
+        except (ChannelError, OSError) as error:
             logger.info("a scene is not opened: %s", error)
             return
         with self._lock:
@@ -114,9 +115,8 @@ class RemoteDrawer:
             lines = self._alive()
             if any(line.is_open for line in lines):
                 return
-            refused = [line.refused for line in lines if line.refused]
-            if refused:
-                raise BackendError(refused[0])
+            if lines and all(line.refused for line in lines):
+                raise BackendError(lines[0].refused)
             if not lines:
                 self._reopen()
             time.sleep(_LOOK_S if not lines else 0)
@@ -129,7 +129,7 @@ class RemoteDrawer:
         """See `engine.renderer.Drawer.draw`; None too while no render process is there.
 
         Raises:
-            BackendError: the picture cannot be drawn, or the scene not be opened.
+            BackendError: the picture cannot be drawn, or the scene was never opened anywhere.
         """
         began_s = time.monotonic()
         due_s = began_s + FRAME_MS / 1000
@@ -149,7 +149,11 @@ class RemoteDrawer:
                 except ENDS as error:
                     self._drop(line, error)
         if lines and all(line.refused for line in lines):
-            raise BackendError(lines[0].refused)
+            if not self._was_open:
+                raise BackendError(lines[0].refused)
+            # It was drawn before: this process is at fault, and the next one may do better.
+            for line in lines:
+                self._drop(line, BackendError(line.refused))
         self._reopen()
         return None
 
@@ -158,9 +162,10 @@ class RemoteDrawer:
         """See `engine.renderer.Drawer.share`: the rate at the process which draws now, and what
         was left out or late at all that did."""
         with self._lock:
-            drawing, gone = [line for line in self._lines if line.is_open], self._gone
-        now = drawing[0].share if drawing else Share()
-        return Share(now.stride, gone.shed + now.shed, gone.late + now.late)
+            drawing = [line.share for line in self._lines if line.is_open]
+            told = [self._gone, *drawing]
+        stride = drawing[0].stride if drawing else 1
+        return Share(stride, sum(one.shed for one in told), sum(one.late for one in told))
 
     def close(self) -> None:
         """See `engine.renderer.Drawer.close`."""
@@ -182,6 +187,7 @@ class RemoteDrawer:
                 self._drop(line, error)
             else:
                 alive.append(line)
+                self._was_open = self._was_open or line.is_open
         return alive
 
     def _drop(self, line: Line, error: Exception) -> None:

@@ -221,11 +221,7 @@ class RenderProcess:
                     {"verb": "pong", "calls": len(self._rooms), "waiting_s": waiting_s}
                 )
             case "door":
-                door = Channel(received.take_socket(0))
-                door.socket.setblocking(False)
-                self._selector.register(
-                    door.socket, selectors.EVENT_READ, lambda: self._follow_door(door)
-                )
+                self._attach(received)
             case "keep":
                 avatar = avatar_of(received.look(0))
                 self._kept[avatar.info.name] = avatar
@@ -239,6 +235,16 @@ class RenderProcess:
             case verb:
                 raise ChannelError(f"the front says {verb!r}, which is unknown here")
 
+    def _attach(self, received: Received) -> None:
+        try:
+            door = Channel(received.take_socket(0))
+        except ChannelError as error:
+            # No descriptors are left: those whom it draws for already lose nothing.
+            logger.error("a media worker is not reached: %s", error)
+            return
+        door.socket.setblocking(False)
+        self._selector.register(door.socket, selectors.EVENT_READ, lambda: self._follow_door(door))
+
     def _drawing_of(self, scene: Scene) -> Shared:
         """On the opener's thread alone."""
         if self._drawing is None:
@@ -249,8 +255,13 @@ class RenderProcess:
         try:
             self._drawing_of(scene).start(scene, StageTimes()).close()
         except Exception as error:  # the front decides what becomes of it
+            name = scene.avatar.info.name
             if not isinstance(error, VisavisError):
-                logger.exception("%s cannot be made ready", scene.avatar.info.name)
+                logger.exception("%s cannot be made ready", name)
+            elif not first:
+                logger.error("%s cannot be made ready: %s", name, error)
+            if not first:
+                return
             told = {"verb": "failed", "kind": type(error).__name__, "error": str(error)}
             self._control.send(told)
         else:
@@ -269,12 +280,17 @@ class RenderProcess:
     def _open(self, received: Received) -> None:
         message = received.message
         try:
-            end = received.take_socket(0)
-            end.setblocking(False)
             scene = scene_of(avatar_of(received.look(2)), message)
             frames = FrameMemory(received.look(1), scene.size_px, int(message["token"]))
+            # Last: until then it belongs to the message, and is closed with it.
+            end = received.take_socket(0)
+        except (ChannelError, OSError) as error:
+            # No descriptors are left: the session finds its line closed, and tries again.
+            logger.error("a scene is not opened: %s", error)
+            return
         except (AvatarError, RecordError, KeyError, TypeError, ValueError) as error:
             raise ChannelError(f"a scene is not described as it should be: {error}") from error
+        end.setblocking(False)
         room = Room(end, frames, self._leave)
         self._rooms.add(room)
         self._selector.register(end, selectors.EVENT_READ, lambda: self._follow_room(room))

@@ -163,8 +163,11 @@ def test_promises_hold_whatever_happens(events, costs, sizes, runners):
     assert backend.scheduler.total.settled == backend.scheduler.total.wanted
 
 
-def talk(backend, seconds, sessions=None, offset_s=0.0):
-    """Each session wants a picture every 40 ms, each at a moment of its own."""
+def talk(backend, seconds, sessions=None, offset_s=0.0, wait_s=None):
+    """Each session wants a picture every 40 ms, each at a moment of its own.
+
+    It waits so long for it, or leaves that to the scheduler.
+    """
     chosen = list(backend.kinds) if sessions is None else sessions
     begin_s = backend.now_s
     moments = sorted(
@@ -174,7 +177,7 @@ def talk(backend, seconds, sessions=None, offset_s=0.0):
     )
     for at_s, session in moments:
         backend.advance(max(0.0, at_s - backend.now_s))
-        backend.want(session)
+        backend.want(session, None if wait_s is None else backend.now_s + wait_s)
 
 
 def rate(backend, session, since_s):
@@ -286,20 +289,22 @@ def test_what_cannot_be_done_in_time_is_not_begun():
 
 
 def test_a_session_that_was_given_nothing_for_long_is_served_late():
+    # What others are given takes nearly all there is.
     backend = Backend((1,), 1, lambda batch: 0.05)
-    backend.join(0)
-    for _ in range(25):
-        backend.want(0, backend.now_s + 0.04)
-        backend.advance(0.04)
+    for session in range(8):
+        backend.join(session)
+    talk(backend, 10)
     backend.finish()
-    assert backend.scheduler.counts(0).late >= 4
-    assert backend.scheduler.counts(0).drawn == 0
+    for session in range(8):
+        assert backend.scheduler.counts(session).late >= 4
+        assert backend.scheduler.counts(session).expired >= 4
 
 
-def test_a_picture_slower_than_its_tick_is_given_the_time_it_takes():
+@pytest.mark.parametrize("wait_s", [None, FRAME_S])
+def test_a_picture_slower_than_its_tick_is_given_the_time_it_takes(wait_s):
     backend = Backend((1,), 1, lambda batch: 0.06)
     backend.join(0)
-    talk(backend, 10)
+    talk(backend, 10, wait_s=wait_s)
     backend.finish()
     assert rate(backend, 0, 0.0) > 0.01
     assert len(backend.shown[0]) > 10 * 12

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from bench.caller import Caller, calling
 from engine import cli
 from engine.calls import show
 from engine.config import EngineConfig, ServerConfig
+from engine.errors import AvatarError
 from engine.server import CALLS, create_app, running
 from tests.engine.test_call import real_time
 
@@ -171,6 +173,86 @@ async def test_the_look_of_a_call_reaches_its_worker(server):
                 assert response.status == 404
 
 
+async def test_calls_that_come_at_once_are_spread_too(server, speech):
+    await server.whole(2)
+    callers = [Caller(server.url, speech) for _ in range(4)]
+    try:
+        await asyncio.gather(*(caller.call() for caller in callers))
+        numbers = [number_of(caller) for caller in callers]
+        assert sorted(numbers.count(each) for each in set(numbers)) == [2, 2]
+    finally:
+        for caller in callers:
+            await caller.close()
+    await until(lambda: server.health()["sessions"] == 0)
+
+
+async def test_a_worker_without_descriptors_refuses_calls_and_keeps_its_own(server, speech):
+    await server.whole(2)
+    workers = server.children("media")
+    limits = [resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in workers]
+    with real_time():
+        async with calling(server.url, speech) as caller:
+            await caller.seen(25, SLOW_S)
+            for pid in workers:
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[0][1]))
+            other = Caller(server.url, speech)
+            try:
+                with pytest.raises(aiohttp.ClientResponseError, match="503"):
+                    await other.call()
+            finally:
+                await other.close()
+                for pid, limit in zip(workers, limits, strict=True):
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+            count = len(caller.pictures)
+            await caller.seen(count + 25, SLOW_S)
+            assert server.children("media") == workers
+            async with calling(server.url, speech) as again:
+                await again.seen(25, SLOW_S)
+    await until(lambda: server.health()["sessions"] == 0)
+
+
+async def test_questions_that_pile_up_at_a_worker_end_no_call(server, speech):
+    await server.whole(2)
+    workers = server.children("media")
+    with real_time():
+        async with calling(server.url, speech) as caller:
+            await caller.seen(25, SLOW_S)
+            for pid in workers:
+                os.kill(pid, signal.SIGSTOP)
+            connector = aiohttp.TCPConnector(limit=0)
+            async with aiohttp.ClientSession(server.url, connector=connector) as http:
+                asked = [asyncio.create_task(code(http, caller.location)) for _ in range(200)]
+                # Long enough that they wait at the worker, not so long that it counts as hung.
+                await asyncio.sleep(1)
+                for pid in workers:
+                    os.kill(pid, signal.SIGCONT)
+                # Never 404, by which the page would know that the call is lost.
+                assert set(await asyncio.gather(*asked)) <= {200, 503}
+            count = len(caller.pictures)
+            await caller.seen(count + 25, SLOW_S)
+            assert server.children("media") == workers
+    await until(lambda: server.health()["sessions"] == 0)
+
+
+async def code(http, path):
+    async with http.get(path) as response:
+        return response.status
+
+
+async def test_what_asks_all_processes_to_end_is_left_to_the_front(server, speech):
+    await server.whole(2)
+    found = server.children()
+    with real_time():
+        async with calling(server.url, speech) as caller:
+            await caller.seen(25, SLOW_S)
+            for pid in found:
+                os.kill(pid, signal.SIGTERM)
+            count = len(caller.pictures)
+            await caller.seen(count + 25, SLOW_S)
+            assert server.children() == found
+    await until(lambda: server.health()["sessions"] == 0)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_render_process_that_dies_or_hangs_costs_pictures_for_a_moment_alone(
     server, speech, number
@@ -287,6 +369,34 @@ async def test_an_avatar_that_comes_while_it_runs_can_be_called_and_outlives_its
             http.post("/api/call?avatar=late", data="v=0", headers=SDP) as response,
         ):
             assert response.status == 404
+    assert children(os.getpid()) == []
+
+
+async def test_a_render_process_that_cannot_begin_is_tried_again(caplog):
+    async with fleet() as (_, calls):
+        good = calls._engine_config
+        await until(lambda: calls.health()["renderers"] == 2)
+        # What it is told to make ready cannot be had, as where a GPU has no memory left.
+        calls._engine_config = replace(good, background="pink")
+        os.kill(children(os.getpid(), "render")[-1], signal.SIGKILL)
+        await until(lambda: "background 'pink'" in caplog.text)
+        calls._engine_config = good
+        await until(lambda: calls.health()["renderers"] == 2)
+
+
+async def test_an_avatar_that_no_process_can_be_given_is_an_error_at_once(avatar):
+    class Avatars:
+        def names(self):
+            return [avatar.info.name]
+
+        def find(self, name):
+            return replace(avatar, info=replace(avatar.info, source="x" * 100_000))
+
+    config = EngineConfig(size_px=SIZE_PX, steps=0)
+    app = create_app(ServerConfig(port=0, workers=1), config, Avatars())
+    with pytest.raises(AvatarError, match="its origin takes 10"):
+        async with asyncio.timeout(60), running(app=app, config=ServerConfig(port=0)):
+            pass
     assert children(os.getpid()) == []
 
 

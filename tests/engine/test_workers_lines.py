@@ -2,21 +2,16 @@
 
 import os
 import secrets
-import threading
-from concurrent.futures import Future
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from engine.composite import Planes
 from engine.errors import BackendError, ConfigError
-from engine.frames import Motion
-from engine.metrics import ServerMetrics, StageTimes
+from engine.metrics import StageTimes
 from engine.renderer import Scene, Share
 from engine.workers import process, remote
-from engine.workers.channel import Channel, ChannelClosed, pair, send_with
+from engine.workers.channel import ChannelClosed, pair, send_with
 from engine.workers.figures import added, lasting, samples_of, text_of
 from engine.workers.frames import SLOTS, FrameMemory
 from engine.workers.portraits import descriptor_of, told_of
@@ -30,87 +25,8 @@ from engine.workers.records import (
     unpack_result,
 )
 from engine.workers.remote import Remote
-from engine.workers.render import RenderProcess, Room
-
-SIDE = 128
-
-
-class Drawing:
-    """Draws pictures of one brightness; can be held up, and can refuse."""
-
-    def __init__(self, level):
-        self.level = level
-        self.refuse = None
-        self.fail = None
-        self.held = None
-        self.seen = []
-        self.open = 0
-        self.share = Share(2, 30, 4)
-
-    def start(self, scene, timings):
-        if self.refuse is not None:
-            raise self.refuse
-        self.open += 1
-        self._timings = timings
-        return self
-
-    def submit(self, motion, due_s=None):
-        self.seen.append((motion, due_s))
-        future = Future()
-        if self.held is None:
-            self.finish(future)
-        else:
-            self.held.append(future)
-        return future
-
-    def finish(self, future):
-        if self.fail is not None:
-            future.set_exception(self.fail)
-            return
-        self._timings.record("render", 3.0)
-        self._timings.record("composite", 2.0)
-        self._timings.record("wait", 1.0)
-        level = self.level
-        future.set_result(
-            None if level is None else Planes(np.full((SIDE * 3 // 2, SIDE), level, np.uint8), None)
-        )
-
-    def close(self):
-        self.open -= 1
-
-
-class Renderer:
-    """A render process that is a thread of this one."""
-
-    def __init__(self, level):
-        self.drawing = Drawing(level)
-        here, self._front = pair()
-        self.left = threading.Event()
-        self._process = RenderProcess(
-            Channel(here), lambda scene: self.drawing, ServerMetrics(), self.left.set
-        )
-        self._front = Channel(self._front)
-        self._here = here
-        self._thread = threading.Thread(target=self._run, name="renderer")
-        self._thread.start()
-
-    def _run(self):
-        try:
-            self._process.run()
-        except ChannelClosed:
-            # As the system does with a process that was killed.
-            for key in list(self._process._selector.get_map().values()):
-                key.fileobj.close()
-
-    def door(self):
-        ours, theirs = pair()
-        self._front.send({"verb": "door"}, [theirs.fileno()])
-        theirs.close()
-        return Channel(ours)
-
-    def kill(self):
-        self._front.close()
-        self._thread.join()
+from engine.workers.render import Room
+from tests.engine.render_threads import SIDE, Drawing, Renderer, level, motion
 
 
 @pytest.fixture
@@ -129,14 +45,6 @@ def renderers():
 @pytest.fixture
 def scene(avatar):
     return Scene(avatar, SIDE, "still", "openvino", 1)
-
-
-def motion(number):
-    return Motion(number, np.zeros(8, np.float32))
-
-
-def level(planes):
-    return None if planes is None else int(planes.i420[0, 0])
 
 
 def test_pictures_come_from_the_render_process_with_their_times(renderers, scene):
@@ -159,10 +67,9 @@ def test_pictures_come_from_the_render_process_with_their_times(renderers, scene
 def test_the_second_process_goes_on_where_the_first_one_ends(renderers, scene):
     first, second, away = renderers(1), renderers(2), Remote()
     away.attach(first.door())
-    away.attach(second.door())
     drawer = away.start(scene, StageTimes())
+    away.attach(second.door())
     assert level(drawer.draw(motion(0))) == 1
-    drawer.wait_open(1)
     while second.drawing.open == 0:
         drawer.draw(motion(0))
     first.kill()
@@ -212,9 +119,10 @@ def test_a_failed_gpu_ends_its_process_and_no_call(renderers, scene, monkeypatch
     monkeypatch.setattr(remote, "DRAW_S", 0.2)
     first, second, away = renderers(1), renderers(2), Remote()
     away.attach(first.door())
-    away.attach(second.door())
     drawer = away.start(replace(scene, kernels="cuda"), StageTimes())
-    drawer.wait_open(1)
+    away.attach(second.door())
+    while second.drawing.open == 0:
+        drawer.draw(motion(0))
     first.drawing.fail = RuntimeError("CUDA error: an illegal memory access was encountered")
     assert drawer.draw(motion(0)) is None
     assert first.left.is_set() and not second.left.is_set()

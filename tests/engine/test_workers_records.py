@@ -216,7 +216,7 @@ def test_an_avatar_is_the_same_one_wherever_it_arrives(avatar):
 
 def test_avatar_memory_that_can_be_changed_or_is_none_is_refused(avatar):
     whole = os.pread(descriptor_of(avatar), 2**24, 0)
-    for data, words in [(whole, "seals"), (b"x" * 5000, "seals"), (b"", "0 bytes")]:
+    for data, words in [(whole, "seals"), (b"x" * 70_000, "seals"), (b"", "0 bytes")]:
         descriptor = os.memfd_create("test", os.MFD_ALLOW_SEALING)
         try:
             os.write(descriptor, data)
