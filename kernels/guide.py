@@ -192,12 +192,11 @@ def joined_flow(
     x, y = nodes[0, :, 0], nodes[:, 0, 1]
     soft = over + (under - over) * _below(lines[0], x, y, soft_px=step_px)[..., None]
     flow = enlarge(soft, (size_px, size_px))
+    stretched = iter(_in_short_steps(rises, nodes, lines, step_px))
     for line in lines:
         if not empty(line.stretched):
             left, top, right, bottom = line.stretched
-            cells = slice(top, bottom), slice(left, right)
-            places = np.ascontiguousarray(nodes[cells])
-            over[cells] = backward_flow(rises, places, step_px, SHORT_ITERATIONS, SHORT_RELAX)
+            over[top:bottom, left:right] = next(stretched)
         if empty(line.window):
             continue
         left, top, right, bottom = line.window
@@ -209,6 +208,25 @@ def joined_flow(
         above, below = (_enlarge_window(field, line.window, step_px) for field in (over, under))
         flow[rows, columns] = above + (below - above) * share[..., None]
     return flow
+
+
+def _in_short_steps(forward: F32, nodes: F32, lines: Sequence[Line], step_px: int) -> list[F32]:
+    """The field inverted in the cells that lines stretch, of those that stretch any.
+
+    All at once: OpenCV lets go of Python's lock at each call, and waits for it again.
+    """
+    windows = [line.stretched for line in lines if not empty(line.stretched)]
+    cut = [nodes[top:bottom, left:right] for left, top, right, bottom in windows]
+    if not cut:
+        return []
+    places = np.concatenate([each.reshape(-1, 2) for each in cut])
+    (found,) = backward_flow(forward, places[None], step_px, SHORT_ITERATIONS, SHORT_RELAX)
+    made, begin = [], 0
+    for each in cut:
+        end = begin + each.shape[0] * each.shape[1]
+        made.append(found[begin:end].reshape(each.shape))
+        begin = end
+    return made
 
 
 def _below(line: Line, x: F32, y: F32, soft_px: float) -> F32:
