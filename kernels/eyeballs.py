@@ -1,6 +1,8 @@
 """Eyeballs, laid behind their lids: they follow the head and their gaze, not what slides over."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import cv2
 import numpy as np
@@ -57,28 +59,40 @@ class Eyeball:
         return 2 * (_BELL * self.radius_px) ** 2
 
 
-def eyeball(source: U8, scale: float, head: F32, eye: Eyeball, step_px: int) -> Patch:
-    """A window of the portrait as the head alone moves it, turned around an iris.
+def eyeballs(
+    source: U8, scale: float, head: F32, eyes: Sequence[Eyeball], step_px: int
+) -> list[Patch]:
+    """Windows of the portrait as the head alone moves it, turned around its irises.
+
+    All at once, one below the other: OpenCV lets go of Python's lock at each call, and waits for
+    it again.
 
     Args:
         source: (H', W', 3) uint8, `scale` times the picture's size.
         scale: see `source`.
         head: (G, G, 2) float32 pixels, how the pose moves the lattice.
-        eye: what is drawn.
+        eyes: what is drawn, at least one.
         step_px: the lattice's.
     """
-    x, y = (
-        np.arange(at, at + side, dtype=np.float32)
-        for at, side in zip(eye.corner, eye.size, strict=True)
-    )
-    places = np.empty((len(y), len(x), 2), np.float32)
-    places[..., 0], places[..., 1] = x, y[:, None]
+    heights = [eye.size[1] for eye in eyes]
+    wide, ends = max(eye.size[0] for eye in eyes), list(accumulate(heights))
+    parts = [slice(end - high, end) for end, high in zip(ends, heights, strict=True)]
+    places = np.empty((ends[-1], wide, 2), np.float32)
+    for eye, rows in zip(eyes, parts, strict=True):
+        left, top = eye.corner
+        places[rows, :, 0] = np.arange(left, left + wide, dtype=np.float32)
+        places[rows, :, 1] = np.arange(top, top + eye.size[1], dtype=np.float32)[:, None]
     way = backward_flow(head, places, step_px)
-    aside, below = (x - eye.iris[0]) ** 2, (y[:, None] - eye.iris[1]) ** 2
-    near = np.exp(-(aside + below) / eye.spread)
-    for axis in range(2):  # an axis at a time: NumPy is slow where the last one is short
-        way[..., axis] -= near * eye.gaze_px[axis]
+    for eye, rows in zip(eyes, parts, strict=True):
+        x, y = places[rows.start, :, 0], places[rows, 0, 1]
+        aside, below = (x - eye.iris[0]) ** 2, (y[:, None] - eye.iris[1]) ** 2
+        near = np.exp(-(aside + below) / eye.spread)
+        for axis in range(2):  # an axis at a time: NumPy is slow where the last one is short
+            way[rows, :, axis] -= near * eye.gaze_px[axis]
     by = np.float32(scale)
     rgb = warp(source, way * by, places * by + (by - 1) / 2)
-    alpha = cv2.convertScaleAbs(mask(eye.rim, eye.corner, eye.size), alpha=eye.fade)
-    return Patch(*eye.corner, rgb, np.asarray(alpha, np.uint8))
+    made = []
+    for eye, rows in zip(eyes, parts, strict=True):
+        alpha = cv2.convertScaleAbs(mask(eye.rim, eye.corner, eye.size), alpha=eye.fade)
+        made.append(Patch(*eye.corner, rgb[rows, : eye.size[0]], np.asarray(alpha, np.uint8)))
+    return made

@@ -147,12 +147,12 @@ def backward_flow(
     shift = np.float32(0.5 * to_lattice - 0.5)
     start = points * to_lattice
     start += shift
+    back = forward * -to_lattice
     # Written to by turns: to ask for memory of this size takes as long as to fill it.
     at, step, spare = start, np.empty_like(start), np.empty_like(start)
     for _ in range(iterations):
-        cv2.remap(forward, at, NO_MAP, cv2.INTER_LINEAR, step, cv2.BORDER_REPLICATE)
-        step *= to_lattice
-        np.subtract(start, step, out=step)
+        cv2.remap(back, at, NO_MAP, cv2.INTER_LINEAR, step, cv2.BORDER_REPLICATE)
+        step += start
         if relax < 1:
             cv2.addWeighted(at, 1 - relax, step, relax, 0.0, dst=step)
         at, step = step, spare if at is start else at

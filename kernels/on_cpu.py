@@ -30,7 +30,7 @@ from kernels.dispatch import (
     Portrait,
     own,
 )
-from kernels.eyeballs import POSE_DRIVERS, Eyeball, eyeball
+from kernels.eyeballs import POSE_DRIVERS, Eyeball, eyeballs
 from kernels.guide import forward_field, joined_flow, lattice
 from kernels.look import Shown, Size, fitted, painted, region, seen
 from kernels.plates import Mouth, mouth
@@ -248,7 +248,7 @@ def _eyeballs(guides: _Guides, number: int, eyes: Sequence[Eyeball]) -> list[Ove
     if not eyes or portrait.head is None:
         return []
     head = forward_field(portrait.head, guides.drivers[number][:POSE_DRIVERS])
-    return [eyeball(portrait.source, portrait.scale, head, eye, portrait.step_px) for eye in eyes]
+    return list(eyeballs(portrait.source, portrait.scale, head, eyes, portrait.step_px))
 
 
 def _warped(guides: _Guides, number: int, part: Part) -> U8:

@@ -78,14 +78,13 @@ def _inside(plates: Sequence[F32], seen: Mouth) -> F32:
     """Cavity and plates in the window: (3, h, w) float32, in planes, which is quicker."""
     rgb = np.empty((3, seen.size[1], seen.size[0]), np.float32)
     rgb[:] = _CAVITY
+    drawn = np.empty((4, *rgb.shape[1:]), np.float32)
     for plate, placement in zip(plates, seen.placements, strict=True):
         place = placement.copy()
         place[:, 2] -= seen.corner
-        drawn = cv2.warpAffine(plate, place, seen.size, flags=cv2.INTER_LINEAR)
-        red, green, blue, alpha = cv2.split(drawn)
-        share = alpha / 255
-        for plane, over in zip(rgb, (red, green, blue), strict=True):
-            plane += over - plane * share
+        over = cv2.warpAffine(plate, place, seen.size, flags=cv2.INTER_LINEAR)
+        cv2.split(over, list(drawn))
+        rgb += drawn[:3] - rgb * (drawn[3] / 255)
     return rgb
 
 
