@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 MAX_OFFER_BYTES: Final = 64 * 1024
 RETRY_AFTER_S: Final = 10
+_ENDS: Final = (signal.SIGINT, signal.SIGTERM)
 WEB: Final = Path(__file__).resolve().parent.parent / "web"
 
 _TYPES: Final = {
@@ -168,17 +169,22 @@ def serve(
             if starting is not None:
                 starting.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _ENDS:
             loop.add_signal_handler(number, stop)
-        app = create_app(config, engine_config, avatars, open_tools=open_tools)
-        async with running(config, app) as url:
-            # What is here now stays: left out, a collection takes less than a picture's time.
-            gc.collect()
-            gc.freeze()
-            starting = None
-            if ready is not None:
-                ready(url)
-            await stopped.wait()
+        try:
+            app = create_app(config, engine_config, avatars, open_tools=open_tools)
+            async with running(config, app) as url:
+                # What is here now stays: left out, a collection takes less than a picture's time.
+                gc.collect()
+                gc.freeze()
+                starting = None
+                if ready is not None:
+                    ready(url)
+                await stopped.wait()
+        finally:
+            # uvloop leaves its own there when it is closed, and Ctrl-C does nothing any more.
+            for number in _ENDS:
+                loop.remove_signal_handler(number)
 
     # Stopped before it was ready.
     with suppress(asyncio.CancelledError):

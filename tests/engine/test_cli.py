@@ -192,6 +192,7 @@ def test_serve_on_a_port_in_use(capsys, avatar):
         port = taken.getsockname()[1]
         assert cli.main(["serve", "--port", str(port)]) == 2
     assert f"port {port} of 127.0.0.1: it is in use" in one_error(capsys)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_serve_says_one_line_and_ends_quietly(avatar):
