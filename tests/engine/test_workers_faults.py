@@ -11,31 +11,13 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from engine.metrics import StageTimes
-from engine.renderer import Scene, Share
+from engine.renderer import Share
 from engine.workers import process, remote
 from engine.workers.channel import Channel, pair
 from engine.workers.media import MediaWorker
 from engine.workers.portraits import told_of
 from engine.workers.remote import Remote
-from tests.engine.render_threads import SIDE, Renderer, level, motion
-
-
-@pytest.fixture
-def renderers():
-    made = []
-
-    def make(level=100):
-        made.append(Renderer(level))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.kill()
-
-
-@pytest.fixture
-def scene(avatar):
-    return Scene(avatar, SIDE, "still", "openvino", 1)
+from tests.engine.render_threads import level, motion
 
 
 def test_a_second_process_that_refuses_the_scene_costs_pictures_and_no_call(

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from engine.errors import BackendError, ConfigError
 from engine.metrics import StageTimes
-from engine.renderer import Scene, Share
+from engine.renderer import Share
 from engine.workers import process, remote
 from engine.workers.channel import ChannelClosed, pair, send_with
 from engine.workers.figures import added, lasting, samples_of, text_of
@@ -26,25 +26,7 @@ from engine.workers.records import (
 )
 from engine.workers.remote import Remote
 from engine.workers.render import Room
-from tests.engine.render_threads import SIDE, Drawing, Renderer, level, motion
-
-
-@pytest.fixture
-def renderers():
-    made = []
-
-    def make(level=100):
-        made.append(Renderer(level))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.kill()
-
-
-@pytest.fixture
-def scene(avatar):
-    return Scene(avatar, SIDE, "still", "openvino", 1)
+from tests.engine.render_threads import SIDE, Drawing, level, motion
 
 
 def test_pictures_come_from_the_render_process_with_their_times(renderers, scene):
