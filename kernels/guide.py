@@ -22,6 +22,8 @@ ITERATIONS = 5
 """Fixed-point steps that invert a field."""
 SHORT_ITERATIONS, SHORT_RELAX = 14, 0.6
 """The same in short steps, around an eye, where a falling lid stretches the skin most."""
+_COLUMNS = 64
+"""Of the rows in which scattered cells are inverted together."""
 EDGE_PX = 0.05
 """Softness of the edge between two fields: a mean of both samples what lies between the rims."""
 
@@ -220,7 +222,9 @@ def _in_short_steps(forward: F32, nodes: F32, lines: Sequence[Line], step_px: in
     if not cut:
         return []
     places = np.concatenate([each.reshape(-1, 2) for each in cut])
-    (found,) = backward_flow(forward, places[None], step_px, SHORT_ITERATIONS, SHORT_RELAX)
+    # In rows, of which OpenCV takes 32767 as of columns.
+    places = np.resize(places, (-(-len(places) // _COLUMNS), _COLUMNS, 2))
+    found = backward_flow(forward, places, step_px, SHORT_ITERATIONS, SHORT_RELAX).reshape(-1, 2)
     made, begin = [], 0
     for each in cut:
         end = begin + each.shape[0] * each.shape[1]

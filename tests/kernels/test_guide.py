@@ -102,3 +102,19 @@ def test_fields_are_joined_sharply_in_a_line_s_window_and_softly_beside_it() -> 
     beside = flow[60:70, 30]
     assert ((beside < -0.01) & (beside > -0.99)).sum() >= 3
     assert (joined_flow(still, down, falling, [], nodes, STEP) == 0).all()
+
+
+def test_lines_may_stretch_as_many_cells_as_there_are() -> None:
+    step_px, side = 4, 192
+    rng = np.random.default_rng(5)
+    upper, lower = (0.02 * rng.standard_normal((2, side, side, 3))).astype(np.float32)
+    drivers = rng.standard_normal((3, 2)).astype(np.float32)
+    nodes = lattice(side * step_px, step_px)
+    row = np.array([(100, 300), (300, 310), (500, 300)], np.float32)
+    whole = (1, 1, side - 1, side - 1)
+    lines = [Line(row, (0, 0, 0, 0)), Line(row, (20, 20, 90, 90), whole, fade_px=40.0)]
+    once = joined_flow(upper, lower, drivers, lines, nodes, step_px)
+    # 36,100 cells once, and then again: nothing changes.
+    twice = joined_flow(upper, lower, drivers, [*lines, lines[1]], nodes, step_px)
+    np.testing.assert_array_equal(once, twice)
+    assert np.isfinite(once).all()
