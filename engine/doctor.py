@@ -18,7 +18,7 @@ from typing import Any
 
 from engine import __version__
 from engine.config import EngineConfig
-from engine.errors import BackendError, ConfigError
+from engine.errors import PIP, BackendError, ConfigError, install_command
 from engine.machine import cores
 
 EXIT_UNFIT = 2
@@ -133,23 +133,21 @@ def examine(backend: str, kernels: str) -> Report:
     look("system", lambda: f"{platform.system()} {platform.release()}, {platform.machine()}")
     look("CPU", _cpu)
     look("memory", _memory)
-    look("avatars", _avatars, needed=True, remedy=".venv/bin/pip install --force-reinstall -e .")
-    look("codecs", _codecs, needed=True, remedy=f"pip install {_pinned('av')}")
-    look("event loop", partial(_version, "uvloop"), remedy=f"pip install {_pinned('uvloop')}")
-    look("OpenVINO", partial(_probed, _OPENVINO), remedy=f"pip install {_pinned('openvino')}")
+    look("avatars", _avatars, needed=True, remedy=f"{PIP} install --force-reinstall -e .")
+    look("codecs", _codecs, needed=True, remedy=f"{PIP} install {_pinned('av')}")
+    look("event loop", partial(_version, "uvloop"), remedy=f"{PIP} install {_pinned('uvloop')}")
+    look("OpenVINO", partial(_probed, _OPENVINO), remedy=f"{PIP} install {_pinned('openvino')}")
     for name, module, extra in (
         ("ONNX Runtime", "onnxruntime", "onnxruntime"),
         ("torch", "torch", "torch"),
     ):
-        look(name, partial(_imported, module), remedy=f".venv/bin/pip install -e '.[{extra}]'")
+        look(name, partial(_imported, module), remedy=install_command(extra))
     look("NVIDIA driver", _gpu, remedy="https://www.nvidia.com/drivers")
     for name, code in (("CuPy", _CUPY), ("NVRTC", _NVRTC)):
-        look(name, partial(_with_cupy, code), remedy=".venv/bin/pip install -e '.[gpu]'")
-    look(
-        "TensorRT", partial(_imported, "tensorrt"), remedy=".venv/bin/pip install -e '.[tensorrt]'"
-    )
+        look(name, partial(_with_cupy, code), remedy=install_command("gpu"))
+    look("TensorRT", partial(_imported, "tensorrt"), remedy=install_command("tensorrt"))
     rtx = partial(_imported, "tensorrt_rtx")
-    look("TensorRT for RTX", rtx, remedy=".venv/bin/pip install -e '.[tensorrt-rtx]'")
+    look("TensorRT for RTX", rtx, remedy=install_command("tensorrt-rtx"))
     look("engines", _engines)
     _look_at_use(report, backend, kernels)
     return report
@@ -185,7 +183,7 @@ def _look_at_use(report: Report, backend: str, kernels: str) -> None:
         why = "--kernels cuda draws on the GPU" if gpu else "CUDA kernels want CuPy and a GPU"
         report.used.append(Used("pictures", "cpu", why))
     else:
-        remedy = ".venv/bin/pip install -e '.[gpu]'"
+        remedy = install_command("gpu")
         _look(report, "kernels", partial(_probed, _KERNELS, kernels), remedy, needed=True)
         ready = report.found[-1].works
         why = "as asked for" if ready else f"{kernels} cannot be used, see below"

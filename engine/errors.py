@@ -1,5 +1,8 @@
 """The errors a caller may meet. Each message names the offending value and the limit."""
 
+PIP = ".venv/bin/pip"
+"""As `make serve` makes it, in the project's folder."""
+
 
 class VisavisError(Exception):
     """Base of every error that Visavis raises on purpose."""
@@ -27,3 +30,8 @@ class BackendError(VisavisError, RuntimeError):
 
 class PortraitError(VisavisError, ValueError):
     """A picture cannot be read, or no avatar can be made of it."""
+
+
+def install_command(extra: str | None = None) -> str:
+    """The command that installs Visavis, with one of its extras, in the project's folder."""
+    return f"{PIP} install -e '.[{extra}]'" if extra else f"{PIP} install -e ."

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import BackendError
+from engine.errors import BackendError, install_command
 
 Arrays = dict[str, npt.NDArray[Any]]
 Shape = tuple[int, ...]
@@ -173,8 +173,9 @@ def _factory(name: str, path: Path) -> Factory:
     try:
         factory: Factory = getattr(import_module(module), kind)
     except ImportError as error:
-        remedy = f".venv/bin/pip install -e '.[{extra}]'" if extra else ".venv/bin/pip install -e ."
-        raise BackendError(f"backend {name!r} cannot be imported ({error}): {remedy}") from error
+        raise BackendError(
+            f"backend {name!r} cannot be imported ({error}): {install_command(extra)}"
+        ) from error
     return factory
 
 

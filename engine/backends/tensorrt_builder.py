@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from engine.backends import ANY, SIZES, Shape, driver, tensorrt_rtx
 from engine.backends.engine_cache import Recipe, digest
-from engine.errors import BackendError
+from engine.errors import BackendError, install_command
 
 RTX = "tensorrt_rtx"
 _LIBRARIES = ("tensorrt", RTX)
@@ -56,7 +56,7 @@ def library(*wanted: str) -> Library:
             refused.append(f"{name}: {error}")
     extra = "tensorrt-rtx" if wanted == (RTX,) else "tensorrt"
     raise BackendError(
-        f"TensorRT cannot be imported ({'; '.join(refused)}): .venv/bin/pip install -e '.[{extra}]'"
+        f"TensorRT cannot be imported ({'; '.join(refused)}): {install_command(extra)}"
     )
 
 
@@ -86,7 +86,7 @@ def target(found: Library, architecture: str | None = None) -> Target:
     if not rtx:
         raise BackendError(
             f"{found.name} builds for the GPU that is here alone, got {architecture!r}: "
-            "for another, .venv/bin/pip install -e '.[tensorrt-rtx]'"
+            f"for another, {install_command('tensorrt-rtx')}"
         )
     return Target("any", architecture)
 
